@@ -1,0 +1,54 @@
+# Each target is one command on a fresh machine: it makes .venv and installs the pinned dependencies first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check unit install install-dev audit pins clean
+help:
+	@echo "make demo    set up, then run the whole job on a pretend school district"
+	@echo "make test    set up, then check style, types and layers and run all tests"
+	@echo "make audit   look the pinned dependencies up in the vulnerability database"
+	@echo "make clean   remove the virtual environment"
+
+$(BIN)/python:
+	@echo "==> making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "==> installing the pinned dependencies (about 250 MB, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	@echo "==> installing the pinned test tools"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.runtime
+install-dev: $(VENV)/.dev
+
+demo: $(VENV)/.runtime
+	@echo "==> sds-daemon demo"
+	@$(BIN)/sds-daemon demo $(DEMO)
+
+check: $(VENV)/.dev
+	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> mypy" && $(BIN)/mypy
+	@echo "==> import-linter" && $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	@echo "==> tests" && $(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+test: check unit
+
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --require-hashes -r requirements.txt
+
+# Needs uv on the PATH; the files carry hashes and no registry names.
+pins:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV)
