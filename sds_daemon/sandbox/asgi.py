@@ -1,0 +1,138 @@
+"""The little of ASGI the sandbox needs: whole requests in, whole responses out, and ways to break an answer.
+
+Works under uvicorn and hypercorn alike. No framework, so that the servers stay far from being the bottleneck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+class ConnectionCut(ConnectionError):
+    """Raised to make the server drop a connection it offers no other way to drop."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, body included; header names are lower case, `query` is the raw text after `?`."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    scheme: str = "http"
+
+    def json(self) -> Any:
+        """The decoded body; raises ValueError (msgspec.DecodeError) if it is not JSON."""
+        return msgspec.json.decode(self.body)
+
+    def params(self) -> dict[str, str]:
+        """Query options, the last one winning, blanks kept."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
+
+    def form(self) -> dict[str, str]:
+        """The body as a submitted form."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP answer. `breakage` is None, "cut" (no answer at all), "truncate" (half the body) or "slow" (a drip)."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    breakage: str | None = None
+    seconds: float = 0.0
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`value` encoded as JSON; `headers` may override the content type."""
+    return Response(status, {"content-type": JSON_TYPE, **(headers or {})}, msgspec.json.encode(value))
+
+
+def app(handler: Handler) -> ASGIApp:
+    """An ASGI application that answers every HTTP request with `handler`, and lifespan events with agreement."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            request = await _read(scope, receive)
+            await _write(await handler(request), send)
+
+    return application
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+
+
+async def _read(scope: Scope, receive: Receive) -> Request:
+    message = await receive()
+    body = message.get("body", b"")
+    if message.get("more_body"):
+        parts = [body]
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+        body = b"".join(parts)
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    query = scope["query_string"].decode("latin-1")
+    return Request(scope["method"], scope["path"], query, headers, body, scope.get("scheme", "http"))
+
+
+async def _write(response: Response, send: Send) -> None:
+    if response.breakage == "cut":
+        await _cut(send)
+        return
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    if "content-length" not in response.headers and response.status != 204:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.breakage == "truncate":
+        await send({"type": "http.response.body", "body": response.body[: len(response.body) // 2], "more_body": True})
+        await asyncio.sleep(0.01)
+        await _cut(send)
+    elif response.breakage == "slow":
+        await _drip(response, send)
+    else:
+        await send({"type": "http.response.body", "body": response.body})
+
+
+async def _drip(response: Response, send: Send) -> None:
+    pieces = 10
+    size = max(1, -(-len(response.body) // pieces))
+    for start in range(0, len(response.body), size):
+        await asyncio.sleep(response.seconds / pieces)
+        await send({"type": "http.response.body", "body": response.body[start : start + size], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _cut(send: Send) -> None:
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionCut("the sandbox cuts this connection on purpose")
+    transport.abort()
