@@ -53,7 +53,7 @@ def system_clock(environment: dict[str, str] | None = None) -> Clock:
     try:
         start = datetime.fromisoformat(text)
     except ValueError:
-        start = datetime.min
+        start = datetime(1970, 1, 1)  # noqa: DTZ001 - refused below for want of a zone
     if start.tzinfo is None:
         raise ConfigurationError(
             f"{VARIABLE}={text!r} is not an instant", remedy="write it like 2026-08-15T06:00:00Z, or unset it"

@@ -1,0 +1,74 @@
+"""Neutral names of the attributes a change carries, and which of them the operator can choose.
+
+Values are text; dates are ISO text; absent means "not written", None means "clear it".
+"""
+
+from __future__ import annotations
+
+# Accounts (CREATE_USER, UPDATE_USER)
+ACCOUNT_IDENTITY = ("user_principal_name", "mail_nickname", "usage_location")
+ACCOUNT_NAMES = ("display_name", "given_name", "surname")
+EDUCATION_ANCHOR = ("primary_role", "external_id", "external_source", "external_source_detail")
+STUDENT_CHOICES = (
+    "student_number",
+    "grade",
+    "school",
+    "state_id",
+    "secondary_email",
+    "middle_name",
+    "birth_date",
+    "graduation_year",
+    "department",
+    "office_location",
+)
+TEACHER_CHOICES = ("teacher_number", "school", "secondary_email", "middle_name", "department", "office_location")
+STUDENT_DEFAULTS = ("student_number", "grade", "school")
+TEACHER_DEFAULTS = ("teacher_number", "school")
+
+# Attributes Graph keeps in the education part of a user: writable on accounts mastered on premises.
+EDUCATION_ATTRIBUTES = frozenset(
+    {*EDUCATION_ANCHOR, "student_number", "teacher_number", "grade", "birth_date", "graduation_year"}
+)
+
+# Classes (CREATE_CLASS, UPDATE_CLASS)
+SECTION_CHOICES = (
+    "course_id",
+    "course_name",
+    "course_number",
+    "term_id",
+    "term_name",
+    "term_start",
+    "term_end",
+    "section_number",
+    "period",
+    "class_code",
+    "description",
+)
+SECTION_DEFAULTS = (
+    "course_id",
+    "course_name",
+    "course_number",
+    "term_id",
+    "term_name",
+    "term_start",
+    "term_end",
+    "class_code",
+)
+CLASS_IDENTITY = ("display_name", "mail_nickname", "external_id", "external_source", "external_source_detail")
+
+# Schools (CREATE_SCHOOL, UPDATE_SCHOOL)
+SCHOOL_CHOICES = (
+    "school_number",
+    "low_grade",
+    "high_grade",
+    "principal_name",
+    "principal_email",
+    "phone",
+    "street",
+    "city",
+    "state",
+    "postal_code",
+    "country",
+)
+SCHOOL_DEFAULTS = ("school_number", "low_grade", "high_grade", "principal_name", "principal_email")
+SCHOOL_IDENTITY = ("display_name", "external_id", "external_source", "external_source_detail")

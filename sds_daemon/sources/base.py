@@ -1,0 +1,82 @@
+"""The contract of a source. Whoever adds a student information system writes a subclass of `Source`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from sds_daemon.roster.records import Snapshot
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with (stage in words, done, total or None) while reading."""
+
+
+def no_progress(stage: str, done: int, total: int | None) -> None:
+    """The progress sink of callers that show none."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile wants read.
+
+    `schools`: "all", or names and school numbers as the operator wrote them. `school_year`: "current" or the first
+    calendar year. `lead_days`: how long before its term a section is taken up.
+    """
+
+    schools: str | tuple[str, ...] = "all"
+    school_year: str | int = "current"
+    lead_days: int = 14
+    include_preregistered: bool = False
+
+
+class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A school as the wizard lists it."""
+
+    id: str
+    number: str
+    name: str
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `check`. `level` is ok, note, warning or error; `remedy` says what to do."""
+
+    level: str
+    topic: str
+    message: str
+    remedy: str = ""
+    data: dict[str, Any] = {}
+
+
+class Source(ABC):
+    """A student information system.
+
+    A source must deliver a whole snapshot by one reader or raise a SourceError; must count every part it reads and put
+    the counts into the proof; must leave out records it cannot use and say so in `problems`; must not raise for a bad
+    record. It may be slow; it must look at `stop` between calls and raise Interrupted. It must never write.
+    """
+
+    @abstractmethod
+    async def check(self, scope: Scope | None) -> list[Finding]:
+        """Try name resolution, port, TLS, path, credentials, grants and, with a scope, its schools and year.
+
+        Never raises for a fault of the server or of the configuration: each becomes a finding.
+        """
+
+    @abstractmethod
+    async def list_schools(self) -> list[SchoolChoice]:
+        """Every school a profile can choose, without the district office and the graduated students' school.
+
+        Raises SourceError.
+        """
+
+    @abstractmethod
+    async def read(
+        self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
+    ) -> Snapshot:
+        """Read the scope. Raises SourceError, ConfigurationError for schools that do not exist, Interrupted."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release connections. May be called twice."""
