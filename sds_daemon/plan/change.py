@@ -95,7 +95,7 @@ class Withheld(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """The changes of one run: `changes` go out, `skipped` were taken out by policy or proof, `held` wait for approval."""
+    """The changes of one run: `changes` go out, policy or proof took out `skipped`, `held` wait for approval."""
 
     changes: list[Change]
     skipped: list[Withheld] = []
