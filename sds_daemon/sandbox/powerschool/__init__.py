@@ -1,0 +1,1 @@
+"""A PowerSchool server on loopback: tokens, `/ws/v1`, and its administration."""
