@@ -1,4 +1,4 @@
-"""Makes a district of a folder of School Data Sync V1 CSV files (School, Section, Student, Teacher, and the two rosters).
+"""Makes a district of a folder of School Data Sync V1 CSV files (schools, sections, people and rosters).
 
 SIS IDs become DCIDs, so they come out of `/ws/v1` as they stand in the files; they must be whole numbers.
 """

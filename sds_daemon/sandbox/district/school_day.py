@@ -108,7 +108,7 @@ def _new_section(day: _Day) -> Operation | None:
     like = day.section(3)
     if like is None or like.staff is None:
         return None
-    students = day.attending(like)[:3]
+    students = [row.dcid for row in (day.student(like) for _ in range(3)) if row is not None]
     teacher = day.district.staff[like.staff].user
     dcid = day.district.next_dcid("sections")
     school = day.district.schools[like.school]

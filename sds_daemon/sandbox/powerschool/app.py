@@ -167,10 +167,11 @@ def _operations(body: object) -> list[Mapping[str, Any]]:
     """One operation, a list of them, or what `school-day` handed out."""
     if isinstance(body, Mapping) and "operations" in body:
         body = body["operations"]
-    found = body if isinstance(body, list) else [body]
-    if not all(isinstance(operation, Mapping) for operation in found):
+    found: list[object] = body if isinstance(body, list) else [body]
+    operations = [operation for operation in found if isinstance(operation, Mapping)]
+    if len(operations) != len(found):
         raise ValueError("an operation is a JSON object with the key op")
-    return found
+    return operations
 
 
 def _normal(path: str) -> str:

@@ -11,6 +11,7 @@ from sds_daemon.sandbox.district.model import District
 Record = dict[str, Any]
 Builder = Callable[[Any, District, Set[str]], Record]
 
+SCHOOL_EXPANSIONS: Final = "school_boundary, full_time_equivalencies, school_fees_setup"
 STUDENT_EXPANSIONS: Final = (
     "demographics, addresses, alerts, phones, school_enrollment, ethnicity_race, contact, contact_info, "
     "initial_enrollment, schedule_setup, fees, lunch, counselors, global_id"

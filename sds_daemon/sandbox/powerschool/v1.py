@@ -37,7 +37,7 @@ class Resource:
 
 KINDS: Final[dict[str, Resource]] = {
     "school": Resource(
-        "schools", "school", records.school, "school_boundary, full_time_equivalencies, school_fees_setup", "s_sch_crdc_x"
+        "schools", "school", records.school, records.SCHOOL_EXPANSIONS, "s_sch_crdc_x"
     ),
     "course": Resource("courses", "course", records.course, None, "s_crs_crdc_x"),
     "section": Resource("sections", "section", records.section, "term", "s_sec_x"),
@@ -46,7 +46,7 @@ KINDS: Final[dict[str, Resource]] = {
     ),
     "term": Resource("terms", "term", records.term),
     "staff": Resource("staffs", "staff", records.staff, records.STAFF_EXPANSIONS, "u_staff_x,s_usr_x"),
-    "student": Resource("students", "student", records.student, records.STUDENT_EXPANSIONS, "s_stu_crdc_x,u_students_x"),
+    "student": Resource("students", "student", records.student, records.STUDENT_EXPANSIONS, "s_stu_crdc_x,u_stu_x"),
 }  # fmt: skip
 
 _STUDENT_KEYS: Final[dict[str, query.Getter]] = {

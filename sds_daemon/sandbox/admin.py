@@ -1,0 +1,94 @@
+"""The administration of both servers: an application of its own, JSON in and out, on a port of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from sds_daemon.sandbox import asgi
+from sds_daemon.sandbox.asgi import ASGIApp, Request, Response
+from sds_daemon.sandbox.clock import SandboxClock
+from sds_daemon.sandbox.faults import FaultPlan
+from sds_daemon.sandbox.journal import Journal
+
+_BASE = "/_sandbox/"
+Answer = tuple[int, object]
+
+
+class Side(Protocol):
+    """A server that answers its own part of the administration."""
+
+    async def admin(self, method: str, path: str, query: dict[str, str], body: object) -> Answer:
+        """Status and JSON value for a whole path such as `/_sandbox/entra/state`."""
+        ...
+
+
+class Administration:
+    """`/_sandbox/...`: health, request log, faults and clock here; the rest is handed to the side it names."""
+
+    def __init__(self, sides: Mapping[str, Side], clock: SandboxClock, faults: FaultPlan, journal: Journal) -> None:
+        self.app: ASGIApp = asgi.app(self._serve)
+        self._sides = sides
+        self._clock = clock
+        self._faults = faults
+        self._journal = journal
+
+    async def _serve(self, request: Request) -> Response:
+        try:
+            body = request.json() if request.body else None
+            status, value = await self._answer(request.method, request.path.rstrip("/"), request.params(), body)
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError, TypeError) as problem:
+            status, value = 400, {"error": str(problem)}
+        return asgi.json_response(value, status)
+
+    async def _answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
+        part = path.removeprefix(_BASE)
+        side, _, _ = part.partition("/")
+        if path != part and side in self._sides:
+            return await self._sides[side].admin(method, path, query, body)
+        match method, part:
+            case "GET", "health":
+                return 200, {"ok": True}
+            case "GET", "requests":
+                limit = int(query["limit"]) if "limit" in query else None
+                return 200, self._journal.read(query.get("side"), int(query.get("since", 0)), limit)
+            case "DELETE", "requests":
+                self._journal.clear()
+                return 200, {"ok": True}
+            case "GET" | "POST", "clock":
+                return 200, self._set_clock(body if method == "POST" else None)
+        return self._answer_faults(method, part, body)
+
+    def _answer_faults(self, method: str, part: str, body: Any) -> Answer:
+        name, _, fault = part.partition("/")
+        if name == "faults":
+            if method == "GET":
+                return 200, {"faults": self._faults.list()}
+            if method == "DELETE":
+                self._faults.clear(fault or None)
+                return 200, {"ok": True}
+            if method == "POST":
+                return 200, {"id": self._faults.add(_object(body))}
+        return 404, {"error": f"there is no {method} {_BASE}{part}"}
+
+    def _set_clock(self, body: Any) -> object:
+        values = dict(_object(body)) if body is not None else {}
+        scale, now, advance = (values.pop(name, None) for name in ("scale", "now", "advance_seconds"))
+        if values:
+            raise ValueError(f"the clock knows scale, now and advance_seconds, not {', '.join(values)}")
+        if scale is not None:
+            self._clock.scale = float(scale)
+        if now is not None:
+            self._clock.set_now(dt.datetime.fromisoformat(str(now)))
+        if advance is not None:
+            self._clock.advance(float(advance))
+        return {"now": self._clock.now().isoformat(), "scale": self._clock.scale}
+
+
+def _object(body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        raise ValueError("a JSON object is expected")
+    return body
