@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from pydantic_core import CoreSchema, core_schema
 from sds_daemon.errors import ConfigurationError
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+SERVICE_CREDENTIALS = Path("/run/credentials/sds-daemon.service")
 SCHEMES = ("credential", "env", "file")
+
+
+def credential_path(name: str, environment: Mapping[str, str] | None = None) -> Path:
+    """Where systemd puts a credential: $CREDENTIALS_DIRECTORY, or the running service's own folder."""
+    folder = (os.environ if environment is None else environment).get(CREDENTIALS_DIRECTORY)
+    return (Path(folder) if folder else SERVICE_CREDENTIALS) / name
 
 
 class Secret:
@@ -47,13 +55,12 @@ class Secret:
         return self._text
 
     def _from_credentials(self) -> str:
-        folder = os.environ.get(CREDENTIALS_DIRECTORY)
-        if not folder:
+        if not os.environ.get(CREDENTIALS_DIRECTORY) and not SERVICE_CREDENTIALS.exists():
             raise ConfigurationError(
                 f"credential:{self.name} cannot be read: $CREDENTIALS_DIRECTORY is not set",
                 remedy="run under systemd with LoadCredential=, or refer to the secret by file: or env:",
             )
-        return self._from_file(Path(folder) / self.name, f"credential:{self.name}")
+        return self._from_file(credential_path(self.name), f"credential:{self.name}")
 
     def _from_environment(self) -> str:
         value = os.environ.get(self.name, "")
@@ -89,10 +96,8 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.union_schema(
-            [
-                core_schema.is_instance_schema(cls),
-                core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1, strict=True)),
-            ],
-            mode="left_to_right",
+        text = core_schema.no_info_before_validator_function(
+            lambda value: value._text if isinstance(value, cls) else value,
+            core_schema.str_schema(min_length=1, strict=True),
         )
+        return core_schema.no_info_after_validator_function(cls, text)
