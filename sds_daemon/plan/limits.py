@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 
-from sds_daemon.config.settings import LimitSettings
 from sds_daemon.plan.change import REMOVALS, Change, ChangeKind, Reason, Withheld
 from sds_daemon.roster.records import Ref
 
@@ -22,6 +22,31 @@ ADDITIONS = frozenset(
 CREATIONS = frozenset({ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS})
 UPDATES = frozenset({ChangeKind.UPDATE_SCHOOL, ChangeKind.UPDATE_USER, ChangeKind.UPDATE_CLASS})
 ADOPTIONS = frozenset({ChangeKind.ADOPT_USER, ChangeKind.ADOPT_CLASS})
+
+
+class LimitSettings(Protocol):
+    """The operator's limits; config.settings.LimitSettings has them. None means no limit."""
+
+    @property
+    def shrink_percent(self) -> int: ...
+    @property
+    def shrink_rows(self) -> int: ...
+    @property
+    def removal_percent(self) -> int: ...
+    @property
+    def removal_floor(self) -> int: ...
+    @property
+    def section_removal_percent(self) -> int: ...
+    @property
+    def section_removal_floor(self) -> int: ...
+    @property
+    def update_percent(self) -> int: ...
+    @property
+    def update_floor(self) -> int: ...
+    @property
+    def max_adds(self) -> int | None: ...
+    @property
+    def max_creates(self) -> int | None: ...
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):

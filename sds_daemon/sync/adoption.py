@@ -1,0 +1,112 @@
+"""Objects that carry our mark are ours, whatever became of the database: they are linked, never made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sds_daemon.plan.issues import IssueCode
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store import Link, Membership, Role
+from sds_daemon.sync.plan_memberships import Demand, section_demand
+from sds_daemon.sync.world import World, school_ref, section_ref
+from sds_daemon.targets.base import Target
+
+
+def adopt_anchored(world: World) -> None:
+    """Link schools and sections without a link to the one object that carries their anchor (design, section 5).
+
+    Two objects with one anchor are an issue, and neither is used. Links whose object was deleted by hand are reported
+    and blocked: nothing is made in its place.
+    """
+    schools = world.directory.schools_by_anchor(world.source_uuid)
+    groups = world.directory.groups_by_anchor(world.source_uuid)
+    _adopt(world, [school_ref(s) for s in world.snapshot.schools], {k: [o.id for o in v] for k, v in schools.items()})
+    _adopt(world, [section_ref(s) for s in world.snapshot.sections], {k: [o.id for o in v] for k, v in groups.items()})
+    _report_deleted(world, RecordKind.SECTION, "group")
+    _report_deleted(world, RecordKind.SCHOOL, "school")
+
+
+def _adopt(world: World, refs: list[Ref], anchored: Mapping[str, list[str]]) -> None:
+    links = []
+    for ref in refs:
+        candidates = anchored.get(ref.sis_id, [])
+        if not candidates or world.links.get(ref) is not None:
+            continue
+        if len(candidates) > 1:
+            world.blocked.add(ref)
+            world.issues.report(ref, IssueCode.DUPLICATE_TARGET, f"{len(candidates)} directory objects carry its mark")
+            continue
+        links.append(
+            Link(
+                ref=ref,
+                object_id=candidates[0],
+                profile=world.profile.name,
+                created=True,
+                rule="anchor",
+                licenses_due=False,
+                written={},
+            )
+        )
+    world.links.put(links)
+
+
+def _report_deleted(world: World, kind: RecordKind, object_kind: str) -> None:
+    links = world.links.all(kind)
+    deleted = world.directory.deleted(object_kind, [link.object_id for link in links.values()])
+    for link in links.values():
+        if link.object_id in deleted:
+            world.blocked.add(link.ref)
+            world.issues.report(link.ref, IssueCode.OBJECT_DELETED, "its directory object was deleted by hand")
+
+
+async def record_found_memberships(world: World, target: Target, run_id: int) -> None:
+    """For linked classes and schools without any recorded membership, read who is in already, and record the demanded.
+
+    This is what makes an adopted class, a lost database and a crash between creating and recording cost no write.
+    """
+    recorded = world.memberships.by_container(world.profile.name)
+    demands = {ref: demand for ref, demand in _demands(world).items() if ref not in recorded and demand}
+    linked = {ref: link.object_id for ref in demands if (link := world.links.get(ref)) is not None}
+    classes = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SECTION and ref not in world.blocked}
+    schools = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SCHOOL and ref not in world.blocked}
+    found: list[Membership] = []
+    members = await target.group_members(sorted(classes.values())) if classes else {}
+    for ref, object_id in classes.items():
+        if object_id in members:
+            inside = {Role.OWNER: members[object_id].owners, Role.MEMBER: members[object_id].members}
+            found += _present(world, ref, demands[ref], inside)
+    attached = await target.school_members(sorted(schools.values())) if schools else {}
+    for ref, object_id in schools.items():
+        everyone = attached.get(object_id, frozenset())
+        found += _present(world, ref, demands[ref], {Role.SCHOOL_USER: everyone, Role.SCHOOL_CLASS: everyone})
+    world.memberships.add(found, run_id)
+
+
+def _demands(world: World) -> dict[Ref, Demand]:
+    reachable = frozenset(world.match.linked)
+    demands: dict[Ref, Demand] = {school_ref(school): set() for school in world.snapshot.schools}
+    for section in world.snapshot.sections.values():
+        if not section.frozen:
+            demands[section_ref(section.id)] = section_demand(section, reachable)
+            demands.get(school_ref(section.school_id), set()).add((Role.SCHOOL_CLASS, section_ref(section.id)))
+    for ref in reachable:
+        for home in _homes(world, ref):
+            demands.get(school_ref(home), set()).add((Role.SCHOOL_USER, ref))
+    return demands
+
+
+def _homes(world: World, ref: Ref) -> tuple[str, ...]:
+    if ref.kind is RecordKind.STUDENT:
+        student = world.snapshot.students.get(ref.sis_id)
+        return (student.school_id,) if student is not None else ()
+    teacher = world.snapshot.teachers.get(ref.sis_id)
+    return teacher.school_ids if teacher is not None else ()
+
+
+def _present(world: World, container: Ref, demand: Demand, inside: Mapping[Role, frozenset[str]]) -> list[Membership]:
+    found = []
+    for role, member in demand:
+        link = world.links.get(member)
+        if link is not None and link.object_id in inside.get(role, frozenset()):
+            found.append(Membership(container=container, member=member, role=role))
+    return found

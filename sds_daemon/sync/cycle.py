@@ -1,0 +1,154 @@
+"""One cycle of one profile. Read `run_cycle` first: it is the list of steps, in their order."""
+
+from __future__ import annotations
+
+import time
+
+from sds_daemon.config.settings import Profile
+from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
+from sds_daemon.roster.records import RecordKind, Snapshot
+from sds_daemon.sync.adoption import adopt_anchored, record_found_memberships
+from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
+from sds_daemon.sync.job import Decision, Job, scope_of
+from sds_daemon.sync.ledger import PasswordFile, RunLedger
+from sds_daemon.sync.matching import match_people
+from sds_daemon.sync.planner import make_changes, store_matches
+from sds_daemon.sync.recovery import recover_creates
+from sds_daemon.sync.run import Run
+from sds_daemon.sync.summary import RunSummary
+from sds_daemon.sync.world import World
+from sds_daemon.targets.base import TenantFacts
+
+
+async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
+    """Lease, read, prove, match, plan, gate, apply, record. Returns the summary and what was decided.
+
+    Raises SdsError when the cycle could not be carried out; the run is then recorded as failed (SafetyStop: held).
+    """
+    started = time.monotonic()
+    with job.store.lease(job.profile.name):
+        run = Run(job, started)
+        try:
+            facts = await preflight(job)
+            snapshot = await job.source.read(scope_of(job.profile), stop=job.stop, progress=job.progress)
+            run.read(snapshot)
+            accepted = job.store.baselines.get(job.profile.name)
+            run.notices += check_source_limit(snapshot, accepted, job.profile.limits, accept_shrink=job.accept_shrink)
+            decision = await decide(job, run, facts, snapshot, first_sync=accepted is None)
+            if not job.preview:
+                await carry_out(job, run, decision)
+            return run.finish(decision), decision
+        except Interrupted:
+            return run.interrupted(), None
+        except SdsError as error:
+            run.failed(error)
+            raise
+
+
+async def preflight(job: Job) -> TenantFacts:
+    """Permissions and domains, before anything is read. Raises TargetRefused or ConfigurationError, naming each."""
+    facts = await job.target.facts()
+    if facts.missing_permissions:
+        raise TargetRefused(
+            f"the app registration lacks: {', '.join(facts.missing_permissions)}",
+            remedy="grant these application permissions in Entra and give admin consent",
+        )
+    verified = {domain.lower() for domain in facts.domains}
+    wanted = {
+        f"{table}.{key}": value
+        for table, rules in (("students", job.profile.students), ("teachers", job.profile.teachers))
+        for key, value in (("suffix", rules.suffix), ("domain", rules.domain if job.profile.creates else None))
+        if value and value.lower() not in verified
+    }
+    if wanted:
+        listed = "; ".join(
+            f"[profiles.{job.profile.name}.{key.split('.')[0]}] {key.split('.')[1]} = {value!r}"
+            for key, value in wanted.items()
+        )
+        raise ConfigurationError(
+            f"not a verified domain of the tenant: {listed}",
+            remedy=f"verified are: {', '.join(sorted(verified))}",
+        )
+    return facts
+
+
+async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, first_sync: bool) -> Decision:
+    """Everything up to the plan that may go out. Writes to our own record only."""
+    profile, store = job.profile, job.store
+    links = store.links(snapshot.source_uuid, facts.tenant_id)
+    memberships = store.memberships(snapshot.source_uuid, facts.tenant_id)
+    directory = store.directory(facts.tenant_id)
+    await job.target.refresh(directory, stop=job.stop, progress=job.progress)
+    job.progress("matching", 0, None)
+    if not job.preview:
+        await recover_creates(job.target, store, links, profile.name)
+    match = match_people(
+        snapshot,
+        profile,
+        links=links,
+        directory=directory,
+        source_uuid=snapshot.source_uuid,
+        domains=facts.domains,
+    )
+    world = World(
+        profile=profile,
+        snapshot=snapshot,
+        facts=facts,
+        links=links,
+        memberships=memberships,
+        directory=directory,
+        match=match,
+        issues=run.issues,
+        blocked=set(),
+    )
+    store_matches(world)
+    adopt_anchored(world)
+    await record_found_memberships(world, job.target, run.id)
+    world.managed = memberships.by_container(profile.name)
+    job.progress("planning", 0, None)
+    changes, unproved = make_changes(world)
+    plan = gate(world, changes, unproved, first_sync=first_sync)
+    plan, release, number = keep_held(store, profile, run.id, plan)
+    return Decision(world=world, plan=plan, release=release, held_number=number, baseline=baseline_of(snapshot))
+
+
+async def carry_out(job: Job, run: Run, decision: Decision) -> None:
+    """Store the plan, write it, and accept the snapshot as the new measure."""
+    plan, profile = decision.plan, job.profile
+    job.store.runs.record_withheld(run.id, skipped=plan.skipped, held=plan.held)
+    ledger = RunLedger(
+        store=job.store,
+        run_id=run.id,
+        profile=profile.name,
+        links=decision.world.links,
+        memberships=decision.world.memberships,
+        issues=run.issues,
+        licensed_kinds=licensed_kinds(profile),
+        passwords=PasswordFile(job.state_dir / f"passwords-{profile.name}.csv", job.clock)
+        if profile.keep_passwords
+        else None,
+    )
+    run.ledger = ledger
+    if plan.changes:
+        await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
+    if decision.release is not None:
+        job.store.held.clear(profile.name)
+    job.store.baselines.accept(profile.name, decision.baseline)
+    _compare_mail(run, profile, ledger)
+
+
+def licensed_kinds(profile: Profile) -> frozenset[str]:
+    """Kinds of people whose new accounts get licences."""
+    roles = {RecordKind.STUDENT: profile.students, RecordKind.TEACHER: profile.teachers}
+    return frozenset(kind.value for kind, rules in roles.items() if rules.licenses)
+
+
+def _compare_mail(run: Run, profile: Profile, ledger: RunLedger) -> None:
+    """One warning where Exchange gives class groups another mail domain than the operator expects."""
+    wanted = (profile.class_domain or "").lower()
+    others = {mail.rpartition("@")[2].lower() for mail in ledger.group_mail.values() if mail} - {wanted}
+    if wanted and others:
+        run.notices.append(
+            f"new class groups got addresses in {', '.join(sorted(others))}, not in {wanted}: Graph offers no choice; "
+            "an Exchange e-mail address policy decides"
+        )

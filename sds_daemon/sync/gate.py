@@ -1,0 +1,110 @@
+"""The gates between plan and first write: source limit, policy, target limits, approval."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from sds_daemon.config.settings import LimitSettings, Profile
+from sds_daemon.errors import SafetyStop
+from sds_daemon.plan.change import Change, ChangeKind, Plan, Withheld
+from sds_daemon.plan.limits import Extent, hold_excess, shrinkages
+from sds_daemon.plan.policy import apply_policy
+from sds_daemon.roster.records import RecordKind, Ref, Snapshot
+from sds_daemon.store import Baseline, Role, Store
+from sds_daemon.sync.plan_memberships import keep_last_owners
+from sds_daemon.sync.world import World
+
+_ROLE_KINDS = {
+    Role.MEMBER: ChangeKind.REMOVE_MEMBER,
+    Role.OWNER: ChangeKind.REMOVE_OWNER,
+    Role.SCHOOL_USER: ChangeKind.REMOVE_SCHOOL_USER,
+}
+
+
+def baseline_of(snapshot: Snapshot) -> Baseline:
+    """Row counts of a snapshot, compared with the next one's."""
+    return Baseline(
+        year=snapshot.year.start_year,
+        source_uuid=snapshot.source_uuid,
+        rows={
+            "schools": len(snapshot.schools),
+            "sections": len(snapshot.sections),
+            "students": len(snapshot.students),
+            "teachers": len(snapshot.teachers),
+            "enrollments": sum(len(section.students) for section in snapshot.sections.values()),
+        },
+    )
+
+
+def check_source_limit(
+    snapshot: Snapshot, accepted: Baseline | None, limits: LimitSettings, *, accept_shrink: bool = False
+) -> list[str]:
+    """Notices to announce; raises SafetyStop when the snapshot shrank against the last accepted one.
+
+    A new school year starts a new baseline. Another district's data is refused, whatever its size.
+    """
+    now = baseline_of(snapshot)
+    if accepted is None:
+        return []
+    if accepted.source_uuid != now.source_uuid:
+        raise SafetyStop(
+            "the server answers with another district's data than before (its district uuid changed)",
+            remedy="check the source's url; for a server that really was replaced, use a new profile name",
+        )
+    if accepted.year != now.year:
+        return [f"school year {snapshot.year} begins: its first snapshot is the new measure, and nothing is removed"]
+    shrunk = shrinkages(accepted.rows, now.rows, limits)
+    if shrunk and not accept_shrink:
+        lost = ", ".join(f"{s.resource} {s.before} to {s.now}" for s in shrunk)
+        raise SafetyStop(
+            f"the source shrank: {lost}; nothing was touched",
+            remedy="look at PowerSchool; if it is right, run: sds-daemon sync PROFILE --accept-shrink",
+        )
+    return [f"accepted a smaller source: {s.resource} {s.before} to {s.now}" for s in shrunk]
+
+
+def gate(world: World, changes: list[Change], unproved: list[Withheld], *, first_sync: bool) -> Plan:
+    """Policy first, then the last-owner rule, then the limits. What is taken out keeps its reason."""
+    allowed, stripped = apply_policy(changes, world.profile.policy)
+    allowed, last_owners = keep_last_owners(world, allowed)
+    passing, held = hold_excess(allowed, _extent(world, first_sync=first_sync), world.profile.limits)
+    return Plan(changes=passing, skipped=[*unproved, *stripped, *last_owners], held=held)
+
+
+def _extent(world: World, *, first_sync: bool) -> Extent:
+    totals: Counter[ChangeKind] = Counter()
+    per_container: dict[Ref, int] = {}
+    for container, rows in world.managed.items():
+        totals.update(_ROLE_KINDS[role] for role, _ in rows if role in _ROLE_KINDS)
+        per_container[container] = len(rows)
+    totals[ChangeKind.UPDATE_USER] = len(world.match.linked)
+    totals[ChangeKind.UPDATE_CLASS] = len(world.links.all(RecordKind.SECTION))
+    totals[ChangeKind.UPDATE_SCHOOL] = len(world.links.all(RecordKind.SCHOOL))
+    return Extent(
+        totals=totals,
+        per_container=per_container,
+        courses={s.id: s.course_id for s in world.snapshot.sections.values()},
+        first_sync=first_sync,
+    )
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Held changes a person approved, as computed again by this run."""
+
+    number: int
+    changes: list[Change]
+
+
+def keep_held(store: Store, profile: Profile, run_id: int, plan: Plan) -> tuple[Plan, Release | None, int | None]:
+    """Store what is held under its number; hand back the set if it was approved and is still exactly the same."""
+    if not plan.held:
+        store.held.clear(profile.name)
+        return plan, None, None
+    held = store.held.put(profile.name, run_id, plan.held)
+    if held.state != "approved":
+        return plan, None, held.number
+    changes = [item.change for item in plan.held]
+    released = msgspec.structs.replace(plan, changes=[*plan.changes, *changes], held=[])
+    return released, Release(held.number, changes), held.number

@@ -1,0 +1,52 @@
+"""What a cycle is given, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sds_daemon.clock import Clock
+from sds_daemon.config.settings import Profile
+from sds_daemon.plan.change import Plan
+from sds_daemon.sources.base import Progress, Scope, Source, no_progress
+from sds_daemon.store import Baseline, Store
+from sds_daemon.sync.gate import Release
+from sds_daemon.sync.world import World
+from sds_daemon.targets.base import Target
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """Everything a cycle needs. `preview` stops before the first write; the store is then a throw-away copy."""
+
+    profile: Profile
+    source: Source
+    target: Target
+    store: Store
+    clock: Clock
+    state_dir: Path
+    preview: bool = False
+    accept_shrink: bool = False
+    stop: Callable[[], bool] = lambda: False
+    progress: Progress = no_progress
+
+
+class Decision(msgspec.Struct, kw_only=True):
+    """What a cycle decided before it wrote: the hard line between deciding and doing."""
+
+    world: World
+    plan: Plan
+    release: Release | None
+    held_number: int | None
+    baseline: Baseline
+
+
+def scope_of(profile: Profile) -> Scope:
+    """What the profile wants read."""
+    return Scope(
+        schools=profile.schools,
+        school_year=profile.school_year,
+        lead_days=profile.lead_days,
+        include_preregistered=profile.include_preregistered,
+    )

@@ -1,0 +1,103 @@
+"""Classes: one per section, made once, kept up to date, never taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sds_daemon.plan.change import Change, ChangeKind, Reason
+from sds_daemon.plan.issues import IssueCode
+from sds_daemon.roster.records import RecordKind, Ref, Section
+from sds_daemon.sync.values import class_values
+from sds_daemon.sync.world import World, changed_values, section_ref, teacher_ref
+from sds_daemon.targets.base import DirectoryGroup
+
+NEVER_UPDATED = frozenset({"mail_nickname"})
+
+
+def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
+    """Changes to classes, and the classes that exist or are about to (those an approval decides left out)."""
+    changes: list[Change] = []
+    present: set[Ref] = set()
+    wanted: dict[Ref, dict[str, Any]] = {}
+    reachable = world.reachable()
+    for section in world.snapshot.sections.values():
+        ref = section_ref(section.id)
+        if section.frozen or ref in world.blocked or not _complete(world, section):
+            continue
+        values = world.writable(
+            RecordKind.SECTION, class_values(section, world.snapshot, world.profile, world.source_uuid)
+        )
+        link = world.links.get(ref)
+        if link is not None:
+            present.add(ref)
+            if link.profile == world.profile.name:
+                changes += _update(world, ref, values, link.written)
+        elif _may_be_made(world, section, reachable):
+            wanted[ref] = {name: value for name, value in values.items() if value is not None}
+    taken = world.directory.groups_by_alias(values["mail_nickname"] for values in wanted.values())
+    for ref, values in wanted.items():
+        change = _create(world, ref, values, taken.get(values["mail_nickname"].lower()))
+        if change is not None:
+            changes.append(change)
+            if change.kind is ChangeKind.CREATE_CLASS:
+                present.add(ref)
+    return changes, frozenset(present)
+
+
+def _complete(world: World, section: Section) -> bool:
+    """School Data Sync's required attributes of a section: number, course id, course name."""
+    ref = section_ref(section.id)
+    missing = [
+        field
+        for field, value in (
+            ("Section Number", section.number),
+            ("Course SIS ID", section.course_id),
+            ("Course Name", section.course.name if section.course else ""),
+        )
+        if not value.strip()
+    ]
+    if missing:
+        world.issues.report(ref, IssueCode.MISSING_ATTRIBUTE, f"{' and '.join(missing)} missing")
+        world.blocked.add(ref)
+    return not missing
+
+
+def _may_be_made(world: World, section: Section, reachable: frozenset[Ref]) -> bool:
+    """Graph may leave a group without an owner unprovisioned (group-post-groups): such a section is held back."""
+    if world.profile.teacherless == "create":
+        return True
+    if any(teacher_ref(entry.teacher_id) in reachable for entry in section.teachers):
+        return True
+    detail = "its teacher did not sync" if section.teachers else "it has no teacher"
+    world.issues.report(section_ref(section.id), IssueCode.NO_TEACHER, f"{detail}; the class is not made yet")
+    return False
+
+
+def _create(world: World, ref: Ref, values: dict[str, Any], holder: DirectoryGroup | None) -> Change | None:
+    if holder is None:
+        return Change(kind=ChangeKind.CREATE_CLASS, subject=ref, values=values)
+    if world.profile.adopt_existing and holder.anchor is None:
+        return Change(
+            kind=ChangeKind.ADOPT_CLASS, subject=ref, values=values, reason=Reason.ADOPTABLE, object_id=holder.id
+        )
+    world.issues.report(
+        ref, IssueCode.ALIAS_TAKEN, f"the alias {values['mail_nickname']} is held by a group without our mark"
+    )
+    return None
+
+
+def _update(world: World, ref: Ref, values: Mapping[str, Any], written: Mapping[str, Any]) -> list[Change]:
+    fixed = NEVER_UPDATED if world.profile.class_name_updates else NEVER_UPDATED | {"display_name"}
+    changed = changed_values({name: value for name, value in values.items() if name not in fixed}, written)
+    if not changed:
+        return []
+    return [
+        Change(
+            kind=ChangeKind.UPDATE_CLASS,
+            subject=ref,
+            values=changed,
+            before={name: written.get(name) for name in changed},
+            reason=Reason.CHANGED if written else Reason.ANCHOR_DUE,
+        )
+    ]

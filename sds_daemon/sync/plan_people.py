@@ -1,0 +1,135 @@
+"""People: accounts to be made, attributes to be written, licences to be assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sds_daemon.config.settings import PersonRules
+from sds_daemon.plan.attributes import EDUCATION_ATTRIBUTES
+from sds_daemon.plan.change import Change, ChangeKind, Reason
+from sds_daemon.plan.issues import Issue, IssueCode, Severity
+from sds_daemon.roster.records import RecordKind, Ref, Student, Teacher
+from sds_daemon.store import Link
+from sds_daemon.sync.naming import person_names
+from sds_daemon.sync.values import student_values, teacher_values
+from sds_daemon.sync.world import World, changed_values, student_ref, teacher_ref
+
+Person = Student | Teacher
+
+
+def plan_people(world: World) -> list[Change]:
+    """Changes to accounts of students and teachers this profile owns."""
+    changes: list[Change] = []
+    creates = {create.ref: create.names.values() for create in world.match.creates}
+    updates: dict[Ref, Change] = {}
+    for ref, person in _people(world):
+        _check_school(world, person)
+        rules = world.profile.students if ref.kind is RecordKind.STUDENT else world.profile.teachers
+        if ref in creates:
+            changes += _create(world, ref, person, creates[ref], rules)
+        elif ref in world.match.linked:
+            link = world.links.get(ref)
+            if link is None or link.profile != world.profile.name:
+                continue
+            if link.licenses_due and rules.licenses:
+                changes.append(_license(ref, rules))
+            update = _update(world, ref, person, link)
+            if update is not None:
+                updates[ref] = update
+    return [*changes, *_without_mastered(world, updates)]
+
+
+def _people(world: World) -> Iterator[tuple[Ref, Person]]:
+    for student in world.snapshot.students.values():
+        yield student_ref(student.id), student
+    for teacher in world.snapshot.teachers.values():
+        yield teacher_ref(teacher.id), teacher
+
+
+def _check_school(world: World, person: Person) -> None:
+    if isinstance(person, Student) and person.school_id not in world.snapshot.schools:
+        world.issues.report(
+            student_ref(person.id), IssueCode.INVALID_REFERENCE, f"its school {person.school_id} is not in the profile"
+        )
+
+
+def desired_values(world: World, person: Person) -> dict[str, Any]:
+    """Anchor and chosen attributes, as far as this tenant can hold them; unset ones are None."""
+    if isinstance(person, Student):
+        values = student_values(person, world.snapshot, world.profile, world.source_uuid)
+        return world.writable(RecordKind.STUDENT, values)
+    values = teacher_values(person, world.snapshot, world.profile, world.source_uuid)
+    return world.writable(RecordKind.TEACHER, values)
+
+
+def _create(world: World, ref: Ref, person: Person, names: dict[str, str], rules: PersonRules) -> list[Change]:
+    filled = {name: value for name, value in desired_values(world, person).items() if value is not None}
+    changes = [Change(kind=ChangeKind.CREATE_USER, subject=ref, values={**filled, **names})]
+    if rules.licenses:
+        changes.append(_license(ref, rules))
+    return changes
+
+
+def _license(ref: Ref, rules: PersonRules) -> Change:
+    return Change(
+        kind=ChangeKind.ASSIGN_LICENSE,
+        subject=ref,
+        values={"licenses": list(rules.licenses)},
+        reason=Reason.LICENSE_DUE,
+    )
+
+
+def _update(world: World, ref: Ref, person: Person, link: Link) -> Change | None:
+    desired = desired_values(world, person)
+    if link.created:
+        desired |= _current_names(world, person)
+    changed = changed_values(desired, link.written)
+    if not changed:
+        return None
+    stamped = "external_id" not in changed
+    return Change(
+        kind=ChangeKind.UPDATE_USER,
+        subject=ref,
+        values=changed,
+        before={name: link.written.get(name) for name in changed},
+        reason=Reason.CHANGED if stamped else Reason.ANCHOR_DUE,
+    )
+
+
+def _current_names(world: World, person: Person) -> dict[str, Any]:
+    """Names follow the source on accounts we made; a name that became illegal is an issue and is not written."""
+    names = person_names(person, replace=world.profile.replace_invalid_characters)
+    if isinstance(names, Issue):
+        world.issues.add(names)
+        return {}
+    return dict(names)
+
+
+def _without_mastered(world: World, updates: dict[Ref, Change]) -> list[Change]:
+    """Leave attributes mastered on premises alone: Graph refuses them; said once, as a note."""
+    objects = {ref: object_id for ref in updates if (object_id := world.match.linked.get(ref)) is not None}
+    users = world.directory.users(objects.values())
+    kept: list[Change] = []
+    for ref, change in updates.items():
+        user = users.get(objects.get(ref, ""))
+        if user is None or not user.on_premises:
+            kept.append(change)
+            continue
+        values = {name: value for name, value in change.values.items() if name in EDUCATION_ATTRIBUTES}
+        mastered = sorted(set(change.values) - set(values))
+        if mastered:
+            world.issues.report(
+                ref,
+                IssueCode.ON_PREMISES,
+                f"left alone, mastered on premises: {', '.join(mastered)}",
+                severity=Severity.NOTE,
+            )
+        if values:
+            kept.append(_reduced(change, values))
+    return kept
+
+
+def _reduced(change: Change, values: dict[str, Any]) -> Change:
+    before = {name: value for name, value in change.before.items() if name in values}
+    return Change(kind=change.kind, subject=change.subject, values=values, before=before, reason=change.reason)

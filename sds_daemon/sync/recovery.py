@@ -1,0 +1,49 @@
+"""After a crash: creates that were sent and never answered are looked up before anything is created again."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
+from sds_daemon.plan.change import ChangeKind
+from sds_daemon.store import Link, LinkBook, Store
+from sds_daemon.targets.base import Target
+
+
+async def recover_creates(
+    target: Target, store: Store, links: LinkBook, profile: str, licensed_kinds: frozenset[str]
+) -> int:
+    """Link what earlier runs created without learning of it. Returns how many objects were found.
+
+    An intention whose object is not there is forgotten: this run plans it again.
+    """
+    found = 0
+    unsettled = store.runs.unsettled(profile)
+    for change, since in unsettled:
+        if links.get(change.subject) is not None:
+            continue
+        object_id = await target.find(change, since)
+        if object_id is None:
+            continue
+        found += 1
+        written = {name: value for name, value in change.values.items() if name not in ACCOUNT_IDENTITY}
+        licensed = change.kind is ChangeKind.CREATE_USER and change.subject.kind.value in licensed_kinds
+        links.put(
+            [
+                Link(
+                    ref=change.subject,
+                    object_id=object_id,
+                    profile=profile,
+                    created=True,
+                    rule="created",
+                    licenses_due=licensed,
+                    written=written,
+                )
+            ]
+        )
+    store.runs.forget_unsettled(profile, [change for change, _ in unsettled])
+    if unsettled:
+        logger.bind(profile=profile, action="recover").info(
+            "{} creations of an interrupted run were looked up, {} had been carried out", len(unsettled), found
+        )
+    return found

@@ -1,0 +1,136 @@
+"""The record of one run: its number, its journal lines, its summary."""
+
+from __future__ import annotations
+
+import time
+
+from loguru import logger
+
+from sds_daemon.errors import SafetyStop, SdsError
+from sds_daemon.plan.issues import Severity
+from sds_daemon.roster.records import Snapshot
+from sds_daemon.sync.job import Decision, Job
+from sds_daemon.sync.ledger import RunLedger
+from sds_daemon.sync.summary import (
+    FAILED,
+    HELD,
+    INTERRUPTED,
+    NOTHING_TO_DO,
+    PREVIEW,
+    SUCCESS,
+    SUCCESS_WITH_ISSUES,
+    RunSummary,
+    count_changes,
+    count_withheld,
+    proof_summary,
+)
+from sds_daemon.sync.world import IssueList
+
+
+class Run:
+    """The record of one run, from begin to its closing line."""
+
+    def __init__(self, job: Job, started: float) -> None:
+        self._job = job
+        self._started = started
+        self.issues = IssueList()
+        self.notices: list[str] = []
+        self.ledger: RunLedger | None = None
+        self._snapshot: Snapshot | None = None
+        name = job.profile.name
+        job.store.runs.mark_crashed(name)
+        self.id = job.store.runs.begin(name, None, None, kind="preview" if job.preview else "sync")
+        self._log = logger.bind(profile=name, run=self.id)
+        self._log.bind(action="run_begin").info("run {} of profile {} begins", self.id, name)
+
+    def read(self, snapshot: Snapshot) -> None:
+        """Note what the snapshot says of itself."""
+        self._snapshot = snapshot
+        self.notices += snapshot.notices
+        self._log.bind(action="read").info(
+            "read {} schools, {} sections, {} students, {} teachers in {} calls",
+            len(snapshot.schools),
+            len(snapshot.sections),
+            len(snapshot.students),
+            len(snapshot.teachers),
+            snapshot.calls,
+        )
+
+    def finish(self, decision: Decision) -> RunSummary:
+        """Close the run after everything was decided and done."""
+        store, name = self._job.store, self._job.profile.name
+        summary = self._summary(self._status(decision))
+        summary.planned = count_changes(decision.plan.changes)
+        summary.skipped = count_withheld(decision.plan.skipped)
+        summary.held = count_withheld(decision.plan.held)
+        summary.held_number = decision.held_number if decision.plan.held else None
+        if not self._job.preview:
+            report = store.issues.record(name, self.id, self.issues.all())
+            for issue in report.new:
+                self._log.bind(action="issue").warning("issue {} at {}: {}", issue.code, issue.ref, issue.detail)
+            for issue in report.resolved:
+                self._log.bind(action="issue_resolved").info("resolved: {} at {}", issue.code, issue.ref)
+            store.profiles.succeeded(name)
+        for notice in self.notices:
+            self._log.bind(action="notice").warning("{}", notice)
+        store.runs.finish(self.id, summary.status, summary.as_json())
+        self._log.bind(action="run_end").info(
+            "run {} ended: {}; {} changes applied, {} held, {} skipped, {} issues",
+            self.id,
+            summary.status,
+            sum(summary.applied.values()),
+            sum(summary.held.values()),
+            sum(summary.skipped.values()),
+            sum(summary.issues.values()),
+        )
+        return summary
+
+    def interrupted(self) -> RunSummary:
+        """Close a run that was asked to stop before it wrote; a stop while writing ends as usual, with the rest deferred."""
+        summary = self._summary(INTERRUPTED)
+        self._job.store.runs.finish(self.id, INTERRUPTED, summary.as_json())
+        self._log.bind(action="run_end").info("run {} was asked to stop", self.id)
+        return summary
+
+    def failed(self, error: SdsError) -> None:
+        """Close a run that could not be carried out."""
+        status = HELD if isinstance(error, SafetyStop) else FAILED
+        self._job.store.runs.finish(self.id, status, self._summary(status).as_json(), str(error))
+        if not self._job.preview:
+            self._job.store.profiles.failed(self._job.profile.name, str(error))
+        self._log.bind(action="run_end").error("run {} {}: {}", self.id, status, error)
+
+    def _status(self, decision: Decision) -> str:
+        if self._job.preview:
+            return PREVIEW
+        if decision.plan.held:
+            return HELD
+        if not decision.plan.changes:
+            return NOTHING_TO_DO
+        deferred = self.ledger is not None and bool(self.ledger.unapplied)
+        return SUCCESS_WITH_ISSUES if deferred or self._errors() else SUCCESS
+
+    def _errors(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for issue in self.issues.all():
+            if issue.severity is Severity.ERROR:
+                counts[issue.code.value] = counts.get(issue.code.value, 0) + 1
+        return counts
+
+    def _summary(self, status: str) -> RunSummary:
+        ledger = self.ledger
+        applied = {kind.value: count for kind, count in ledger.applied.items()} if ledger else {}
+        return RunSummary(
+            run=self.id,
+            profile=self._job.profile.name,
+            status=status,
+            proof=proof_summary(self._snapshot.proof) if self._snapshot else {},
+            applied=dict(sorted(applied.items())),
+            issues=self._errors(),
+            requests=self._job.target.counts(),
+            seconds=round(time.monotonic() - self._started, 3),
+            deferred=sum(n for r, n in ledger.unapplied.items() if r.value == "deferred") if ledger else 0,
+            failed=sum(n for r, n in ledger.unapplied.items() if r.value == "failed") if ledger else 0,
+            notices=self.notices,
+            source_calls=self._snapshot.calls if self._snapshot else 0,
+        )

@@ -1,0 +1,86 @@
+"""What a run says of itself: one value for the journal, the database, the terminal and --json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from sds_daemon.plan.change import Change, Withheld
+from sds_daemon.roster.proof import Proof
+from sds_daemon.targets.base import RequestCounts
+
+SUCCESS = "success"
+SUCCESS_WITH_ISSUES = "success_with_issues"
+NOTHING_TO_DO = "nothing_to_do"
+HELD = "held"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+PREVIEW = "preview"
+
+EXIT_CODES = {SUCCESS: 0, NOTHING_TO_DO: 0, PREVIEW: 0, SUCCESS_WITH_ISSUES: 1, HELD: 4, FAILED: 3, INTERRUPTED: 3}
+
+
+class RunSummary(msgspec.Struct, kw_only=True):
+    """Counts are keyed by kind of change; `issues` by code (open errors, notes left out)."""
+
+    run: int
+    profile: str
+    status: str
+    proof: dict[str, Any] = {}
+    planned: dict[str, int] = {}
+    applied: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    held: dict[str, int] = {}
+    issues: dict[str, int] = {}
+    requests: RequestCounts = msgspec.field(default_factory=RequestCounts)
+    seconds: float = 0.0
+    deferred: int = 0
+    failed: int = 0
+    notices: list[str] = []
+    source_calls: int = 0
+    held_number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code `sync` ends with; issues beside nothing to do still count as issues."""
+        if self.status == NOTHING_TO_DO and self.issues:
+            return EXIT_CODES[SUCCESS_WITH_ISSUES]
+        return EXIT_CODES[self.status]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for --json and for the database."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+
+def count_changes(changes: Iterable[Change]) -> dict[str, int]:
+    """Changes per kind, by name of the kind."""
+    counts = Counter(change.kind.value for change in changes)
+    return dict(sorted(counts.items()))
+
+
+def count_withheld(withheld: Iterable[Withheld]) -> dict[str, int]:
+    """Withheld changes per kind."""
+    return count_changes(item.change for item in withheld)
+
+
+def proof_summary(proof: Proof) -> dict[str, Any]:
+    """Expected and received per resource over all schools, and the parts that are unproved, with the reason."""
+    totals: dict[str, dict[str, int | None]] = {}
+    for part in proof.parts:
+        row = totals.setdefault(part.resource.value, {"expected": 0, "received": 0})
+        row["received"] = (row["received"] or 0) + part.received
+        row["expected"] = None if part.expected is None or row["expected"] is None else row["expected"] + part.expected
+    unproved = [
+        {
+            "resource": part.resource.value,
+            "school": part.school_id,
+            "reason": part.reason or f"{len(part.gaps)} parts could not be read whole",
+            "parts": sorted(part.gaps),
+        }
+        for part in proof.unproved()
+    ]
+    return {"proved": not unproved, "resources": totals, "unproved": unproved}

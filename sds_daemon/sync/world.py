@@ -1,0 +1,110 @@
+"""What a cycle knows between reading and writing: one value handed from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sds_daemon.config.settings import Profile
+from sds_daemon.plan.issues import Issue, IssueCode, Severity
+from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
+from sds_daemon.store import DirectoryStore, LinkBook, MembershipBook, Role
+from sds_daemon.sync.matching import MatchResult
+from sds_daemon.targets.base import TenantFacts
+
+Managed = Mapping[Ref, frozenset[tuple[Role, Ref]]]
+
+
+class IssueList:
+    """Issues of a run, one per record and code; a repeated one adds to the count."""
+
+    def __init__(self) -> None:
+        self._issues: dict[tuple[Ref, IssueCode], Issue] = {}
+
+    def add(self, issue: Issue) -> None:
+        """Take an issue in; with the same record and code as an earlier one, the counts are summed."""
+        earlier = self._issues.get(issue.key)
+        if earlier is not None:
+            issue = msgspec.structs.replace(earlier, count=earlier.count + issue.count)
+        self._issues[issue.key] = issue
+
+    def report(
+        self, ref: Ref, code: IssueCode, detail: str, *, severity: Severity = Severity.ERROR, joining_value: str = ""
+    ) -> None:
+        """Add an issue from its parts."""
+        self.add(Issue(ref=ref, code=code, detail=detail, severity=severity, joining_value=joining_value))
+
+    def about(self, ref: Ref) -> list[Issue]:
+        """Errors recorded for one record so far."""
+        return [issue for key, issue in self._issues.items() if key[0] == ref and issue.severity is Severity.ERROR]
+
+    def recount(self, issue: Issue, count: int) -> None:
+        """Set how many rows an issue concerns."""
+        self._issues[issue.key] = msgspec.structs.replace(issue, count=count)
+
+    def all(self) -> list[Issue]:
+        """Every issue, ordered by record and code."""
+        return [self._issues[key] for key in sorted(self._issues, key=lambda k: (k[0], k[1].value))]
+
+
+class World(msgspec.Struct, kw_only=True):
+    """Snapshot, directory and record of one profile in one cycle.
+
+    `blocked`: schools and sections that may not be written to this time (deleted by hand, invalid record).
+    """
+
+    profile: Profile
+    snapshot: Snapshot
+    facts: TenantFacts
+    links: LinkBook
+    memberships: MembershipBook
+    directory: DirectoryStore
+    match: MatchResult
+    issues: IssueList
+    managed: Managed = {}
+    blocked: set[Ref] = set()
+
+    @property
+    def source_uuid(self) -> str:
+        """The district's uuid: it identifies the source in anchors and links."""
+        return self.snapshot.source_uuid
+
+    def reachable(self) -> frozenset[Ref]:
+        """People who are linked or are about to be created: memberships can be planned for them."""
+        people = set(self.match.linked) | {create.ref for create in self.match.creates}
+        for sis_id, absence in self.snapshot.absences.items():
+            ref = Ref(RecordKind.STUDENT, sis_id)
+            if absence is Absence.OTHER_SCHOOL and self.links.get(ref) is not None:
+                people.add(ref)
+        return frozenset(people)
+
+    def writable(self, kind: RecordKind, values: Mapping[str, object]) -> dict[str, object]:
+        """The attributes of `values` that this tenant can hold for the kind."""
+        allowed = self.facts.writable[kind]
+        return {name: value for name, value in values.items() if name in allowed}
+
+
+def school_ref(sis_id: str) -> Ref:
+    """Reference to a school."""
+    return Ref(RecordKind.SCHOOL, sis_id)
+
+
+def section_ref(sis_id: str) -> Ref:
+    """Reference to a section."""
+    return Ref(RecordKind.SECTION, sis_id)
+
+
+def student_ref(sis_id: str) -> Ref:
+    """Reference to a student."""
+    return Ref(RecordKind.STUDENT, sis_id)
+
+
+def teacher_ref(sis_id: str) -> Ref:
+    """Reference to a teacher."""
+    return Ref(RecordKind.TEACHER, sis_id)
+
+
+def changed_values(desired: Mapping[str, object], written: Mapping[str, object]) -> dict[str, object]:
+    """Attributes whose source value differs from the value last written; never written and empty are the same."""
+    return {name: value for name, value in desired.items() if written.get(name) != value}
