@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AbstractTable
 
 from sds_daemon.config.load import read_tables
 from sds_daemon.errors import ConfigurationError, UsageError
@@ -32,11 +32,25 @@ def set_enabled(path: Path, profile: str, enabled: bool) -> bool:
         raise UsageError(f"{path} has no [profiles.{profile}]", remedy=f"profiles there are: {known}")
     if entry.get("enabled", False) is enabled:
         return False
-    document = _document(path)
-    table: Any = document["profiles"]
-    table[profile]["enabled"] = enabled
-    _replace(path, document, {**tables, "profiles": {**profiles, profile: {**entry, "enabled": enabled}}})
+    text = None if "enabled" in entry else _below_header(path, profile, f"enabled = {str(enabled).lower()}")
+    if text is None:
+        document = _document(path)
+        table: Any = document["profiles"]
+        table[profile]["enabled"] = enabled
+        text = document.as_string()
+    _replace(path, text, {**tables, "profiles": {**profiles, profile: {**entry, "enabled": enabled}}})
     return True
+
+
+def _below_header(path: Path, profile: str, line: str) -> str | None:
+    """The file's text with a line put right below `[profiles.NAME]`, or None where there is no such header."""
+    text = path.read_bytes().decode()
+    name = re.escape(profile)
+    header = re.search(rf"""^[ \t]*\[\s*profiles\s*\.\s*(["']?){name}\1\s*\][^\r\n]*(\r?\n|$)""", text, re.MULTILINE)
+    if header is None:
+        return None
+    end = header[2] or "\n"
+    return text[: header.end()] + ("" if header[2] else "\n") + line + end + text[header.end() :]
 
 
 def add_profile(
@@ -64,7 +78,7 @@ def add_profile(
             if there is None:
                 _append(document, group, key, clean)
                 wanted[group][key] = clean
-    _replace(path, document, wanted)
+    _replace(path, document.as_string(), wanted)
 
 
 def _clean(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,11 +92,10 @@ def _clean(values: Mapping[str, Any]) -> dict[str, Any]:
 def _append(document: tomlkit.TOMLDocument, group: str, key: str, values: Mapping[str, Any]) -> None:
     if group not in document:
         document[group] = tomlkit.table(is_super_table=True)
-    parent = document[group]
-    if not isinstance(parent, AbstractTable) and not hasattr(parent, "append"):
+    parent: Any = document[group]
+    if not isinstance(parent, MutableMapping):
         raise ConfigurationError(f"{group} is not a table", remedy=f"write it as headers like [{group}.NAME]")
-    entry = tomlkit.item(dict(values))
-    parent[key] = entry  # type: ignore[index]
+    parent[key] = tomlkit.item(dict(values))
 
 
 def _document(path: Path) -> tomlkit.TOMLDocument:
@@ -92,9 +105,8 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
         raise ConfigurationError(f"{path}: cannot be edited ({error})", remedy="edit it by hand") from error
 
 
-def _replace(path: Path, document: tomlkit.TOMLDocument, wanted: Mapping[str, Any]) -> None:
+def _replace(path: Path, text: str, wanted: Mapping[str, Any]) -> None:
     """Put the new text in place of the file in one step, once it is sure to say what is wanted and nothing else."""
-    text = document.as_string()
     if tomllib.loads(text) != wanted:
         raise ConfigurationError(f"{path}: its layout is too unusual to be edited safely", remedy="edit it by hand")
     real = path.resolve()

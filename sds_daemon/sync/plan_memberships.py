@@ -56,7 +56,7 @@ def plan_memberships(
 
 
 def section_demand(section: Section, reachable: frozenset[Ref]) -> Demand:
-    """Memberships a section asks for: teachers as owners and members (educationClass documentation), students as members."""
+    """What a section asks for: teachers as owners and members (Graph docs: educationClass), students as members."""
     demanded: Demand = {(Role.MEMBER, ref) for ref in map(student_ref, section.students) if ref in reachable}
     for entry in section.teachers:
         ref = teacher_ref(entry.teacher_id)
@@ -126,7 +126,7 @@ def _movers(world: World, school: Ref, homes: dict[Ref, Ref]) -> list[Change]:
 
 
 def keep_last_owners(world: World, changes: Iterable[Change]) -> tuple[list[Change], list[Withheld]]:
-    """Take out removals that would leave a class without an owner: Graph refuses them, and nobody could run the class."""
+    """Take out removals that would leave a class without an owner: Graph refuses them."""
     changes = list(changes)
     leaving: dict[Ref, set[Ref]] = {}
     arriving: set[Ref] = set()

@@ -87,13 +87,12 @@ def _update(world: World, ref: Ref, person: Person, link: Link) -> Change | None
     changed = changed_values(desired, link.written)
     if not changed:
         return None
-    stamped = "external_id" not in changed
     return Change(
         kind=ChangeKind.UPDATE_USER,
         subject=ref,
         values=changed,
         before={name: link.written.get(name) for name in changed},
-        reason=Reason.CHANGED if stamped else Reason.ANCHOR_DUE,
+        reason=Reason.ANCHOR_DUE if "external_id" in changed else Reason.CHANGED,
     )
 
 

@@ -86,7 +86,7 @@ class Run:
         return summary
 
     def interrupted(self) -> RunSummary:
-        """Close a run that was asked to stop before it wrote; a stop while writing ends as usual, with the rest deferred."""
+        """Close a run asked to stop before it wrote (a stop while writing ends as usual, with the rest deferred)."""
         summary = self._summary(INTERRUPTED)
         self._job.store.runs.finish(self.id, INTERRUPTED, summary.as_json())
         self._log.bind(action="run_end").info("run {} was asked to stop", self.id)

@@ -1,0 +1,124 @@
+"""Puts the parts together: settings in, sources, targets, stores and cycles out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sds_daemon.clock import Clock
+from sds_daemon.config.settings import Profile, Settings
+from sds_daemon.errors import UsageError
+from sds_daemon.sources.base import Progress, Source, no_progress
+from sds_daemon.store import Store
+from sds_daemon.sync.cycle import run_cycle
+from sds_daemon.sync.job import Decision, Job
+from sds_daemon.sync.summary import RunSummary
+from sds_daemon.targets.base import Target
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """The state database, migrated. Raises StateError."""
+    return Store.open(settings.daemon.database_path, clock)
+
+
+def make_source(settings: Settings, profile: Profile, clock: Clock) -> Source:
+    """The profile's source, not yet connected."""
+    from sds_daemon.sources.powerschool.source import PowerSchoolSource
+
+    return PowerSchoolSource(settings.sources[profile.source], clock)
+
+
+def make_target(
+    settings: Settings, profile: Profile, clock: Clock, *, read_only: bool = False, priority: str = "bulk"
+) -> Target:
+    """The profile's tenant, not yet connected. A read-only one refuses writes in its transport."""
+    from sds_daemon.targets.entra.target import EntraTarget
+
+    return EntraTarget(
+        settings.tenants[profile.tenant],
+        clock,
+        class_api=profile.class_api,
+        creating=profile.creates,
+        read_only=read_only,
+        priority=priority,
+    )
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings, profile: Profile, clock: Clock, *, read_only: bool = False, priority: str = "bulk"
+) -> AsyncIterator[tuple[Source, Target]]:
+    """Source and target of a profile, closed at the end."""
+    source = make_source(settings, profile, clock)
+    try:
+        target = make_target(settings, profile, clock, read_only=read_only, priority=priority)
+        try:
+            yield source, target
+        finally:
+            await target.close()
+    finally:
+        await source.close()
+
+
+async def sync_profile(
+    settings: Settings,
+    profile: Profile,
+    store: Store,
+    clock: Clock,
+    *,
+    accept_shrink: bool = False,
+    priority: str = "bulk",
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = no_progress,
+) -> tuple[RunSummary, Decision | None]:
+    """One cycle that writes. Raises SdsError; UsageError for a disabled profile."""
+    if not profile.enabled:
+        raise UsageError(
+            f"profile {profile.name} is disabled", remedy=f"sds-daemon profiles enable {profile.name}, then try again"
+        )
+    async with connected(settings, profile, clock, priority=priority) as (source, target):
+        job = Job(
+            profile=profile,
+            source=source,
+            target=target,
+            store=store,
+            clock=clock,
+            state_dir=settings.daemon.state_dir,
+            accept_shrink=accept_shrink,
+            stop=stop,
+            progress=progress,
+        )
+        return await run_cycle(job)
+
+
+async def preview_profile(
+    settings: Settings, profile: Profile, clock: Clock, *, progress: Progress = no_progress
+) -> tuple[RunSummary, Decision | None]:
+    """One cycle up to the plan. It works on a copy of the state and over a transport that cannot write."""
+    with tempfile.TemporaryDirectory(prefix="sds-daemon-preview-") as folder:
+        copy = Path(folder) / "state.db"
+        if settings.daemon.database_path.exists():
+            original = Store.open(settings.daemon.database_path, clock)
+            try:
+                original.backup(copy)
+            finally:
+                original.close()
+        store = Store.open(copy, clock)
+        try:
+            store.break_lease(profile.name)
+            async with connected(settings, profile, clock, read_only=True, priority="interactive") as (source, target):
+                job = Job(
+                    profile=profile,
+                    source=source,
+                    target=target,
+                    store=store,
+                    clock=clock,
+                    state_dir=Path(folder),
+                    preview=True,
+                    progress=progress,
+                )
+                return await run_cycle(job)
+        finally:
+            store.close()
