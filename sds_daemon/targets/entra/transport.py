@@ -44,11 +44,12 @@ PageT = TypeVar("PageT", bound=Page)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP answer, read whole. `headers` are case-insensitive."""
+    """An HTTP answer, read whole. `headers` are case-insensitive; `token_number` says with which token it was asked."""
 
     status: int
     headers: httpx.Headers
     body: bytes
+    token_number: int = 0
 
     @property
     def ok(self) -> bool:
@@ -88,6 +89,8 @@ class GraphTransport:
         self._http_transport = http
         self._read_only = read_only
         self._sleep = sleep
+        self._token = ""
+        self._token_number = 0
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -125,9 +128,10 @@ class GraphTransport:
         """The app's permissions as the token states them. Raises TargetError."""
         return token_roles(await self._tokens.token())
 
-    async def renew_token(self) -> None:
-        """Make the next request fetch a new token (after an item of a batch was refused for its token)."""
-        await self._tokens.renew(await self._tokens.token())
+    async def renew_token(self, number: int) -> None:
+        """Drop the token a reply was asked with (its `token_number`), unless it has been replaced already."""
+        if number == self._token_number:
+            await self._tokens.renew(self._token)
 
     def relative(self, request: Any) -> str:
         """A RequestInformation's URL as a $batch wants it: "/users?...", without root and version."""
@@ -184,11 +188,10 @@ class GraphTransport:
         the token, TargetInvalid for an answer above MAX_BODY.
         """
         url = self._absolute(url)
-        token = await self._tokens.token()
-        reply = await self._send(method, url, content, token)
+        reply = await self._send(method, url, content)
         if reply.status == 401 and classify(reply.error).problem is Problem.TOKEN:
-            await self._tokens.renew(token)
-            reply = await self._send(method, url, content, await self._tokens.token())
+            await self.renew_token(reply.token_number)
+            reply = await self._send(method, url, content)
         return reply
 
     async def post_batch(self, content: bytes) -> Reply:
@@ -233,7 +236,11 @@ class GraphTransport:
             )
         return request
 
-    async def _send(self, method: str, url: str, content: bytes | None, token: str) -> Reply:
+    async def _send(self, method: str, url: str, content: bytes | None) -> Reply:
+        token = await self._tokens.token()
+        if token != self._token:
+            self._token, self._token_number = token, self._token_number + 1
+        number = self._token_number
         headers = {"Authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4())}
         if content is not None:
             headers |= _JSON
@@ -241,7 +248,7 @@ class GraphTransport:
         try:
             response = await self._client.send(request, stream=True)
             try:
-                return Reply(response.status_code, response.headers, await _body(response))
+                return Reply(response.status_code, response.headers, await _body(response), number)
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:

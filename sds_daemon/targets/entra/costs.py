@@ -1,0 +1,131 @@
+"""What requests cost in writes, as far as that can be known.
+
+Two things are not published: whether a request that adds k references costs 1 write or ceil(k/3) (field reports), and
+whether calls under /education use the write quota at all. Every combination is a hypothesis with a bucket of its own,
+and what Graph says of its bucket (x-ms-throttle-limit-percentage from 0.8 on, 429) decides which one is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sds_daemon.targets.entra.batch import Item
+
+WARNING = 0.8
+"""Share of the quota from which Graph sends x-ms-throttle-limit-percentage."""
+BLUR = 0.05
+"""Share of the bucket by which a prediction may be off before that counts as evidence."""
+
+
+class Hypothesis:
+    """One way of counting, with the bucket it predicts.
+
+    `under_way` is the cost of what is sent and not answered: Graph's bucket may be that much fuller than `level`.
+    `misses` sums how far its predictions were off, in shares of the bucket.
+    """
+
+    def __init__(self, *, thirds: bool, education: bool, capacity: float) -> None:
+        self.thirds = thirds
+        self.education = education
+        self.level = capacity
+        self.under_way = 0.0
+        self.misses = 0.0
+        self.ruled_out = False
+
+    def cost(self, items: Sequence[Item]) -> float:
+        """Writes of some items. A request that makes an object and adds k references costs 1 more than the adds."""
+        return float(sum(self._cost(item) for item in items))
+
+    def _cost(self, item: Item) -> int:
+        if item.education and not self.education:
+            return 0
+        if self.thirds and item.adds > 1:
+            return max(item.writes, -(-item.adds // 3) + (1 if item.create else 0))
+        return item.writes
+
+    def error(self, level: float) -> float:
+        """Distance of an observed level from the predicted range, in writes."""
+        return max(self.level - level, level - self.level - self.under_way, 0.0)
+
+    def anchor(self, level: float) -> None:
+        """Go on from an observed level, moving no further than the observation asks for."""
+        self.level = min(max(self.level, level - self.under_way), level)
+
+
+class CostBook:
+    """The tenant's write bucket. `capacity` in writes, `rate` in writes per second, `level` what is left."""
+
+    def __init__(self, capacity: float, rate: float) -> None:
+        self.capacity = capacity
+        self.rate = rate
+        self.level = capacity
+        self.hypotheses = tuple(
+            Hypothesis(thirds=thirds, education=education, capacity=capacity)
+            for education in (True, False)
+            for thirds in (False, True)
+        )
+        self.believed = self.hypotheses[0]
+
+    def refill(self, seconds: float) -> None:
+        """Time has passed."""
+        self.level = min(self.capacity, self.level + seconds * self.rate)
+        for hypothesis in self.hypotheses:
+            hypothesis.level = min(self.capacity, hypothesis.level + seconds * self.rate)
+
+    def wait(self, items: Sequence[Item], reserve: float) -> float:
+        """Seconds until the items fit into the bucket and leave `reserve` (a share) in it."""
+        cost = self.believed.cost(items)
+        if cost == 0:
+            return 0.0
+        wanted = min(self.capacity, cost + reserve * self.capacity)
+        return max(0.0, (wanted - self.level) / self.rate)
+
+    def book(self, items: Sequence[Item]) -> float:
+        """Take the items out of the bucket; returns what they cost as far as is believed."""
+        for hypothesis in self.hypotheses:
+            cost = hypothesis.cost(items)
+            hypothesis.level -= cost
+            hypothesis.under_way += cost
+        spent = self.believed.cost(items)
+        self.level -= spent
+        return spent
+
+    def observe(self, sent: Sequence[Item], *, used: float | None, throttled: bool) -> None:
+        """Compare the buckets with what the answers to `sent` say of Graph's own.
+
+        `used` is the share of the quota used, None when Graph gave none: then less than WARNING is used, if it was
+        asked to write at all. `throttled`: refused for want of writes, so the bucket is empty.
+        """
+        for hypothesis in self.hypotheses:
+            hypothesis.under_way = max(0.0, hypothesis.under_way - hypothesis.cost(sent))
+        if throttled or used is not None:
+            self._seen(0.0 if throttled or used is None else max(0.0, (1.0 - used) * self.capacity), throttled)
+        elif any(item.writes for item in sent):
+            self._no_warning()
+        self._choose()
+
+    def _seen(self, level: float, throttled: bool) -> None:
+        errors = [hypothesis.error(level) for hypothesis in self.hypotheses]
+        if max(errors) > BLUR * self.capacity:
+            for hypothesis, error in zip(self.hypotheses, errors, strict=True):
+                if throttled and not hypothesis.education and error > BLUR * self.capacity:
+                    hypothesis.ruled_out = True
+                hypothesis.misses = 0.5 * hypothesis.misses + error / self.capacity
+                hypothesis.anchor(level)
+        self.level = min(max(self.level, level - self.believed.under_way), level)
+
+    def _no_warning(self) -> None:
+        """Graph would have warned if its bucket were below the last fifth: hypotheses that put it there are wrong."""
+        floor = (1.0 - WARNING) * self.capacity
+        for hypothesis in self.hypotheses:
+            error = floor - hypothesis.level - hypothesis.under_way
+            if error > BLUR * self.capacity:
+                hypothesis.misses += error / self.capacity
+                hypothesis.level = floor
+
+    def _choose(self) -> None:
+        best = min(self.hypotheses, key=lambda h: (h.ruled_out, h.misses))
+        margin = 0.0 if self.believed.ruled_out else BLUR
+        if best is not self.believed and (best.misses + margin <= self.believed.misses or self.believed.ruled_out):
+            self.believed = best
+            self.level = min(self.capacity, best.level)

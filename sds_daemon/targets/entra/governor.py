@@ -1,0 +1,208 @@
+"""One governor per app and tenant: who may write, and when.
+
+A token bucket as Graph publishes it (Graph docs: throttling limits): `quota` writes per 150 s, the bucket as large as
+the quota, and 3,500 resource units per 10 s (the smallest tenant class). What a request costs is partly unknown: see
+`costs.py`. The governor never predicts a wait longer than it must, and takes every hint Graph gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from sds_daemon.targets.entra.batch import Answer, Item
+from sds_daemon.targets.entra.clouds import cloud_of
+from sds_daemon.targets.entra.costs import CostBook
+
+if TYPE_CHECKING:
+    from sds_daemon.config.settings import TenantSettings
+
+WINDOW = 150.0
+PUBLISHED_QUOTA = 3000
+UNITS_WINDOW = 10.0
+PUBLISHED_UNITS = 3500
+RESERVE = 0.01
+"""Share of the bucket never spent: answers and requests are not equally long under way."""
+
+
+class Priority(IntEnum):
+    """Interactive work goes before bulk work."""
+
+    INTERACTIVE = 0
+    BULK = 1
+
+
+class Lane:
+    """One customer of a governor: a profile's run. `spent` is its share so far, in writes."""
+
+    def __init__(self, name: str, priority: Priority = Priority.BULK) -> None:
+        self.name = name
+        self.priority = priority
+        self.spent = 0.0
+        self.waiting = 0
+
+
+class _Waiter:
+    __slots__ = ("future", "items", "lane", "order")
+
+    def __init__(self, lane: Lane, items: Sequence[Item], order: int, future: asyncio.Future[None]) -> None:
+        self.lane = lane
+        self.items = items
+        self.order = order
+        self.future = future
+
+    def __lt__(self, other: _Waiter) -> bool:
+        return (self.lane.priority, self.lane.spent, self.order) < (
+            other.lane.priority,
+            other.lane.spent,
+            other.order,
+        )
+
+
+class Governor:
+    """Grants writes. All times in seconds of `monotonic`; use `governor_for` to get the tenant's own."""
+
+    def __init__(
+        self,
+        quota: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.costs = CostBook(float(quota), quota / WINDOW)
+        self._unit_rate = quota / PUBLISHED_QUOTA * PUBLISHED_UNITS / UNITS_WINDOW
+        self._unit_capacity = self._unit_rate * UNITS_WINDOW
+        self._units = self._unit_capacity
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._at = monotonic()
+        self._paused_until = 0.0
+        self._waiters: list[_Waiter] = []
+        self._order = 0
+        self._pump: asyncio.Task[None] | None = None
+        self._lanes: set[Lane] = set()
+
+    def join(self, lane: Lane) -> None:
+        """Open a lane: it starts level with the others, so that a newcomer neither waits for them nor starves them."""
+        peers = [other.spent for other in self._lanes if other.priority == lane.priority]
+        lane.spent = max(min(peers, default=0.0), lane.spent)
+        self._lanes.add(lane)
+
+    def leave(self, lane: Lane) -> None:
+        """Close a lane."""
+        self._lanes.discard(lane)
+
+    async def admit(self, lane: Lane, items: Sequence[Item]) -> None:
+        """Wait until the items may be sent, and book them. Cancelling gives the turn up."""
+        if not self._waiters and self._try(lane, items):
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._order += 1
+        heapq.heappush(self._waiters, _Waiter(lane, items, self._order, future))
+        if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
+            self._pump = loop.create_task(self._grant())
+        await future
+
+    def admit_now(self, lane: Lane, items: Sequence[Item]) -> bool:
+        """Book more items if they may be sent at once, nobody else waiting."""
+        return not self._waiters and self._try(lane, items)
+
+    def answered(self, sent: Sequence[Item], answers: Sequence[Answer]) -> None:
+        """Learn from the answers to one batch: throttle headers, refusals, Retry-After."""
+        self._refill()
+        for item, answer in zip(sent, answers, strict=True):
+            self._observe_refusal(item, answer)
+        used = [u for u in (_percentage(a.headers) for a in answers) if u is not None]
+        throttled = any(a.status == 429 and _is_ours(a.headers) for a in answers)
+        self.costs.observe(sent, used=max(used, default=None), throttled=throttled)
+
+    def refused(self, wait: float | None) -> None:
+        """A whole request was refused with 429: stop everything for Retry-After seconds (absent: some)."""
+        self._pause(wait)
+
+    def paused(self) -> float:
+        """Seconds until writing may go on; 0 when it may."""
+        return max(0.0, self._paused_until - self._monotonic())
+
+    def _observe_refusal(self, item: Item, answer: Answer) -> None:
+        if answer.status != 429:
+            return
+        if _is_units(answer.headers):
+            self._units = min(self._units, 0.0)
+        self._pause(_seconds(answer.headers.get("retry-after")))
+
+    def _pause(self, wait: float | None) -> None:
+        default = 10.0 * PUBLISHED_QUOTA / (self.costs.capacity or 1)
+        until = self._monotonic() + (wait if wait is not None else min(10.0, default))
+        self._paused_until = max(self._paused_until, until)
+
+    def _refill(self) -> None:
+        now = self._monotonic()
+        passed, self._at = max(0.0, now - self._at), now
+        self._units = min(self._unit_capacity, self._units + passed * self._unit_rate)
+        self.costs.refill(passed)
+
+    def _try(self, lane: Lane, items: Sequence[Item]) -> bool:
+        if self._wait(items) > 0:
+            return False
+        lane.spent += self.costs.book(items)
+        self._units -= sum(item.units for item in items)
+        return True
+
+    def _wait(self, items: Sequence[Item]) -> float:
+        """Seconds until these items can go: the longest of pause, writes and units."""
+        self._refill()
+        units = min(self._unit_capacity, float(sum(item.units for item in items)))
+        return max(self.paused(), self.costs.wait(items, RESERVE), (units - self._units) / self._unit_rate)
+
+    async def _grant(self) -> None:
+        while self._waiters:
+            first = self._waiters[0]
+            if first.future.done():
+                heapq.heappop(self._waiters)
+            elif self._try(first.lane, first.items):
+                heapq.heappop(self._waiters)
+                first.future.set_result(None)
+                await asyncio.sleep(0)
+            else:
+                await self._sleep(max(0.001, min(self._wait(first.items), 0.25)))
+            heapq.heapify(self._waiters)
+
+
+def _percentage(headers: dict[str, str]) -> float | None:
+    return _seconds(headers.get("x-ms-throttle-limit-percentage"))
+
+
+def _is_units(headers: dict[str, str]) -> bool:
+    return headers.get("x-ms-throttle-information", "").lower().startswith("resourceunit")
+
+
+def _is_ours(headers: dict[str, str]) -> bool:
+    """Whether a refusal is about this app's writes, rather than about units or about the whole tenant."""
+    scope = headers.get("x-ms-throttle-scope", "").lower()
+    return not _is_units(headers) and not scope.startswith(("tenant/", "application/"))
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < 86_400 else None
+
+
+_governors: dict[tuple[str, str, str], Governor] = {}
+
+
+def governor_for(settings: TenantSettings) -> Governor:
+    """The process's one governor of this app in this tenant; a changed quota makes a new one."""
+    key = (cloud_of(settings).authority, settings.tenant_id.lower(), settings.client_id.lower())
+    governor = _governors.get(key)
+    if governor is None or governor.costs.capacity != settings.write_quota:
+        governor = _governors[key] = Governor(settings.write_quota)
+    return governor
