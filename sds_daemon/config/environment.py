@@ -5,6 +5,7 @@ Table, name and key are compared without regard to case, with "_" for every char
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -107,3 +108,9 @@ def _value(text: str, model: type[BaseModel], key: str) -> Any:
     except ValidationError:
         return text
     return parsed
+
+
+def enabled_variable(profile: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """The variable that overrides `enabled` of a profile, if it is set."""
+    given, _ = overrides(os.environ if environment is None else environment, {"profiles": {profile: {}}})
+    return next((each.variable for each in given if each.path == ("profiles", profile, "enabled")), None)

@@ -1,0 +1,70 @@
+"""`sds-daemon profiles`: list, enable and disable."""
+
+from __future__ import annotations
+
+import click
+
+from sds_daemon.cli.context import CommandContext, json_option, pass_context
+
+
+@click.group("profiles")
+def command() -> None:
+    """List, enable or disable profiles. The file is edited; a running daemon takes it up on reload (SIGHUP)."""
+
+
+@command.command("list")
+@json_option
+@pass_context
+def list_profiles(context: CommandContext, as_json: bool) -> None:
+    """Every profile of the configuration."""
+    from sds_daemon.cli.output import print_json, print_table
+
+    profiles = context.settings().profiles.values()
+    if as_json:
+        keys = ("name", "enabled", "source", "tenant", "schools", "school_year", "users", "policy")
+        print_json({"profiles": [{key: getattr(profile, key) for key in keys} for profile in profiles]})
+        return
+    print_table(
+        ("profile", "enabled", "source", "tenant", "schools", "users", "policy"),
+        (
+            (p.name, "yes" if p.enabled else "no", p.source, p.tenant, _schools(p.schools), p.users, p.policy)
+            for p in profiles
+        ),
+        empty="no profile yet; write one with sds-daemon init",
+    )
+
+
+@command.command("enable")
+@click.argument("profile")
+@pass_context
+def enable(context: CommandContext, profile: str) -> None:
+    """Set enabled = true. The whole configuration must be free of faults."""
+    context.settings().profile(profile)
+    _set(context, profile, True)
+
+
+@command.command("disable")
+@click.argument("profile")
+@pass_context
+def disable(context: CommandContext, profile: str) -> None:
+    """Set enabled = false. Works on a configuration with faults too."""
+    _set(context, profile, False)
+
+
+def _set(context: CommandContext, profile: str, enabled: bool) -> None:
+    from sds_daemon.config.edit import set_enabled
+    from sds_daemon.config.environment import enabled_variable
+
+    path = context.config_path
+    word = "enabled" if enabled else "disabled"
+    changed = set_enabled(path, profile, enabled)
+    click.echo(f"{profile} is {word} in {path}" if changed else f"{profile} was {word} already")
+    variable = enabled_variable(profile)
+    if variable:
+        click.echo(f"Warning: ${variable} is set and overrides the file", err=True)
+    if changed:
+        click.echo("a running daemon takes it up with: systemctl reload sds-daemon")
+
+
+def _schools(schools: str | tuple[str, ...]) -> str:
+    return schools if isinstance(schools, str) else ", ".join(schools)
