@@ -1,0 +1,211 @@
+"""The engine: pragmas, permissions, one writer, and the errors an operator can act on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.exc import DBAPIError
+
+from sds_daemon.errors import SdsError, StateError
+
+CHUNK = 5_000
+IN_LIST = 500
+BUSY_SECONDS = 5.0
+
+T = TypeVar("T")
+
+_REMEDIES: dict[str, tuple[str, str]] = {
+    "SQLITE_FULL": ("the disk is full", "free space on that file system, then run again; nothing recorded was lost"),
+    "SQLITE_READONLY": (
+        "it may not be written",
+        "let the user that runs sds-daemon own the file and its directory, on a file system mounted for writing",
+    ),
+    "SQLITE_BUSY": ("another process holds it", "end the other process, or wait until it has finished"),
+    "SQLITE_LOCKED": ("another process holds it", "end the other process, or wait until it has finished"),
+    "SQLITE_CANTOPEN": ("it cannot be opened", "check that the directory exists and belongs to the user running this"),
+    "SQLITE_PERM": ("it cannot be opened", "check that the file belongs to the user running this"),
+    "SQLITE_AUTH": ("it cannot be opened", "check that the file belongs to the user running this"),
+    "SQLITE_NOTADB": (
+        "it is not a database of this program",
+        "set daemon.database to another path, or move the file away; a new one is rebuilt from the directory",
+    ),
+    "SQLITE_CORRUPT": (
+        "it is damaged",
+        "restore a backup, or move the file away; a new one is rebuilt from the directory",
+    ),
+    "SQLITE_IOERR": ("reading or writing it failed", "check the disk and the system log"),
+}
+
+
+def explain(error: BaseException, path: Path) -> StateError:
+    """Turn a database or file error into a StateError that names the file and what to do."""
+    name = str(getattr(error, "sqlite_errorname", "") or "")
+    for prefix, (what, remedy) in _REMEDIES.items():
+        if name.startswith(prefix):
+            return StateError(f"state database {path}: {what}", remedy=remedy)
+    if isinstance(error, PermissionError):
+        what, remedy = _REMEDIES["SQLITE_READONLY"]
+        return StateError(f"state database {path}: {what}", remedy=remedy)
+    if isinstance(error, OSError):
+        return StateError(f"state database {path}: {error.strerror or error}", remedy="check the path and the disk")
+    return StateError(f"state database {path}: {error}", remedy="this is a defect; please report it with this message")
+
+
+class Database:
+    """One SQLite file. Reads may run in any number of threads; writes take turns.
+
+    Every transaction is explicit: `read()` sees one consistent state, `write()` commits on leaving or not at all.
+    """
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self.engine = engine
+        self._writer = threading.RLock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction. Raises StateError."""
+        with translated(self.path), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, patience: float = BUSY_SECONDS) -> Iterator[Connection]:
+        """A write transaction, one at a time in this process; other processes are waited for. Raises StateError."""
+        with self._writer, translated(self.path), self.engine.connect() as connection:
+            writing = connection.execution_options(sds_patience=patience)
+            with writing.begin():
+                yield writing
+
+    def close(self) -> None:
+        """Give all connections back. May be called twice."""
+        self.engine.dispose()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Let database and file errors leave as StateError."""
+    try:
+        yield
+    except SdsError:
+        raise
+    except DBAPIError as error:
+        raise explain(error.orig or error, path) from error
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, path) from error
+
+
+def open_database(path: Path, *, create: bool = True) -> Database:
+    """Open the file, made private (0600, its directory 0700 when new) before anything is in it. Raises StateError."""
+    with translated(path):
+        _make_private(path, create=create)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    database = Database(path, engine)
+    try:
+        with database.read() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+    except StateError:
+        database.close()
+        raise
+    return database
+
+
+def _make_private(path: Path, *, create: bool) -> None:
+    if path.is_dir():
+        raise StateError(f"state database {path}: this is a directory", remedy="set daemon.database to a file")
+    if not path.exists():
+        if not create:
+            raise StateError(f"state database {path}: there is none yet", remedy="sds-daemon sync or run makes it")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        _close_to_others(file)
+
+
+def _close_to_others(file: Path) -> None:
+    """Take group and world rights from a file of ours (SQLite gives new companions the main file's rights)."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return
+    if stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.geteuid():
+        file.chmod(0o600)
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin, so that DDL takes part in them
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "temp_store=MEMORY", "cache_size=-32000"):
+        connection.execute(f"PRAGMA {pragma}")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        _use_wal(connection)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Change to WAL. Another process may do the same at this moment; SQLite then answers busy without waiting."""
+    for attempt in range(50):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if attempt == 49 or not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY"):
+                raise
+            threading.Event().wait(0.05)
+
+
+def _begin(connection: Connection) -> None:
+    patience = connection.get_execution_options().get("sds_patience")
+    if patience is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience * 1000)}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def upsert(target: Table, *, keep: Sequence[str] = (), key: Sequence[str] | None = None) -> Insert:
+    """INSERT that replaces a row of the same key, except for the columns in `keep`. Run it with executemany."""
+    statement = insert(target)
+    keys = list(key) if key is not None else [column.name for column in target.primary_key]
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in target.columns
+        if column.name not in keys and column.name not in keep and not (column.primary_key and column.name == "id")
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def insert_new(target: Table) -> Insert:
+    """INSERT that leaves a row of the same key alone."""
+    return insert(target).on_conflict_do_nothing()
+
+
+def run_many(connection: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> int:
+    """executemany in chunks; returns the rows given."""
+    total = 0
+    for chunk in chunks(rows, CHUNK):
+        connection.execute(statement, chunk)
+        total += len(chunk)
+    return total
+
+
+def chunks(items: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:
+    """Lists of at most `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def by_chunks(values: Iterable[str], fetch: Callable[[list[str]], Iterable[T]]) -> Iterator[T]:
+    """Rows for many keys, asked for in IN lists that every database takes; each key once."""
+    for chunk in chunks(dict.fromkeys(values)):
+        yield from fetch(chunk)

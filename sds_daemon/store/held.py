@@ -1,0 +1,168 @@
+"""Changes that wait for a person's approval, stored whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from sds_daemon.clock import Clock
+from sds_daemon.errors import UsageError
+from sds_daemon.plan.change import Withheld
+from sds_daemon.store.database import Database, upsert
+from sds_daemon.store.tables import HeldRunRow, HeldSetRow, table
+from sds_daemon.store.values import to_json
+
+SET = table(HeldSetRow)
+RUN = table(HeldRunRow)
+
+WAITING = "waiting"
+APPROVED = "approved"
+REJECTED = "rejected"
+CURRENT = (WAITING, APPROVED, REJECTED)
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class HeldSet(msgspec.Struct, kw_only=True):
+    """One set of held changes. `run_id`: the run that first computed it.
+
+    `state`: waiting, approved (the next run applies it), rejected, or, once it is no longer current, replaced (another
+    set took its place) or cleared (applied, or nothing is held any more).
+    """
+
+    number: int
+    profile: str
+    run_id: int
+    checksum: str
+    state: str
+    created: datetime
+    decided: datetime | None
+    changes: list[Withheld]
+
+
+def checksum(withheld: Sequence[Withheld]) -> str:
+    """Covers kind, subject, member and new values of the changes, in any order; reasons and details do not count."""
+    lines = sorted(
+        _encode([item.change.kind, item.change.subject, item.change.member, item.change.values]) for item in withheld
+    )
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+class Held:
+    """Access to held sets. A profile has at most one current set."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def put(self, profile: str, run_id: int, withheld: Sequence[Withheld]) -> HeldSet:
+        """Store what a run holds back. The same changes keep number and state; others replace the current set.
+
+        Raises ValueError for an empty set (that is what `clear` is for).
+        """
+        if not withheld:
+            raise ValueError("an empty set is not held")
+        digest = checksum(withheld)
+        with self._database.write() as connection:
+            current = _current(connection, profile)
+            if current is not None and current.checksum == digest:
+                number = int(current.number)
+            else:
+                _close(connection, profile, "replaced")
+                number = self._insert(connection, profile, digest, withheld)
+            connection.execute(upsert(RUN), {"run_id": run_id, "number": number})
+            return _load(connection, SET.c.number == number)[0]
+
+    def current(self, profile: str) -> HeldSet | None:
+        """The set that waits, or was decided and not yet applied or cleared."""
+        with self._database.read() as connection:
+            found = _load(connection, (SET.c.profile == profile) & SET.c.state.in_(CURRENT))
+        return found[0] if found else None
+
+    def get(self, number: int) -> HeldSet:
+        """Raises UsageError for a set that does not exist."""
+        with self._database.read() as connection:
+            found = _load(connection, SET.c.number == number)
+        if not found:
+            raise UsageError(f"there is no held set {number}", remedy="sds-daemon runs shows what is held")
+        return found[0]
+
+    def by_run(self, run_id: int) -> HeldSet | None:
+        """The set a run computed, current or not."""
+        with self._database.read() as connection:
+            numbers = select(RUN.c.number).where(RUN.c.run_id == run_id)
+            found = _load(connection, SET.c.number.in_(numbers))
+        return found[0] if found else None
+
+    def approve(self, number: int) -> HeldSet:
+        """Mark a current set as approved. Raises UsageError when it was replaced or cleared meanwhile."""
+        return self._decide(number, APPROVED)
+
+    def reject(self, number: int) -> HeldSet:
+        """Mark a current set as rejected: it stays held and asks no more. Raises UsageError as `approve`."""
+        return self._decide(number, REJECTED)
+
+    def clear(self, profile: str) -> None:
+        """Nothing is held any more, or the approved set was applied."""
+        with self._database.write() as connection:
+            _close(connection, profile, "cleared")
+
+    def _insert(self, connection: Connection, profile: str, digest: str, withheld: Sequence[Withheld]) -> int:
+        row = {
+            "profile": profile,
+            "checksum": digest,
+            "state": WAITING,
+            "created": self._clock.now(),
+            "decided": None,
+            "changes": to_json(list(withheld)),
+        }
+        key = connection.execute(SET.insert(), row).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def _decide(self, number: int, state: str) -> HeldSet:
+        self.get(number)
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(SET)
+                .where(SET.c.number == number, SET.c.state.in_(CURRENT))
+                .values(state=state, decided=self._clock.now())
+            )
+            if not changed.rowcount:
+                raise UsageError(
+                    f"held set {number} is no longer current", remedy="look at the newest run and decide on that one"
+                )
+            return _load(connection, SET.c.number == number)[0]
+
+
+def _current(connection: Connection, profile: str) -> Any:
+    query = select(SET.c.number, SET.c.checksum).where(SET.c.profile == profile, SET.c.state.in_(CURRENT))
+    return connection.execute(query).first()
+
+
+def _close(connection: Connection, profile: str, state: str) -> None:
+    connection.execute(update(SET).where(SET.c.profile == profile, SET.c.state.in_(CURRENT)).values(state=state))
+
+
+def _load(connection: Connection, condition: Any) -> list[HeldSet]:
+    found = []
+    for row in connection.execute(select(SET).where(condition).order_by(SET.c.number.desc()).limit(1)):
+        runs = connection.scalars(select(RUN.c.run_id).where(RUN.c.number == row.number).order_by(RUN.c.run_id))
+        found.append(
+            HeldSet(
+                number=row.number,
+                profile=row.profile,
+                run_id=runs.first() or 0,
+                checksum=row.checksum,
+                state=row.state,
+                created=row.created,
+                decided=row.decided,
+                changes=msgspec.json.decode(row.changes, type=list[Withheld]),
+            )
+        )
+    return found

@@ -1,0 +1,143 @@
+"""Managed memberships: rows an accepted snapshot demanded and that are believed present in the directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, select
+
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store.database import Database, insert_new, run_many
+from sds_daemon.store.links import LINK, Links
+from sds_daemon.store.tables import MembershipRow, table
+
+ROW = table(MembershipRow)
+
+
+class Role(StrEnum):
+    """In what way the member belongs to the container."""
+
+    MEMBER = "member"
+    OWNER = "owner"
+    SCHOOL_USER = "school_user"
+    SCHOOL_CLASS = "school_class"
+
+
+_CODES = {Role.MEMBER: 1, Role.OWNER: 2, Role.SCHOOL_USER: 3, Role.SCHOOL_CLASS: 4}
+_ROLES = {code: role for role, code in _CODES.items()}
+
+
+class Membership(msgspec.Struct, frozen=True, order=True):
+    """One managed membership: a person or section in a section or school."""
+
+    container: Ref
+    member: Ref
+    role: Role
+
+
+class Memberships:
+    """The managed memberships of one source and tenant. Every method is one transaction and may raise StateError."""
+
+    def __init__(self, database: Database, source_uuid: str, tenant_id: str) -> None:
+        self._database = database
+        self._links = Links(database, source_uuid, tenant_id)
+        self._mine = (LINK.c.source_uuid == source_uuid) & (LINK.c.tenant_id == tenant_id)
+
+    def add(self, memberships: Iterable[Membership], run_id: int) -> int:
+        """Store rows; those there already stay as they are. Returns how many are there now.
+
+        Rows of unlinked records (a link was dropped meanwhile) are passed over: the next run adds them again.
+        """
+        statement = insert_new(ROW)
+        with self._database.write() as connection:
+            rows = self._keys(connection, list(memberships))
+            return run_many(connection, statement, ({**row, "run_id": run_id} for row in rows))
+
+    def remove(self, memberships: Iterable[Membership]) -> None:
+        """Forget rows; unknown ones are passed over."""
+        statement = delete(ROW).where(
+            *(ROW.c[name] == bindparam(f"key_{name}") for name in ("container_id", "member_id", "role"))
+        )
+        with self._database.write() as connection:
+            rows = self._keys(connection, list(memberships))
+            run_many(connection, statement, ({f"key_{name}": value for name, value in row.items()} for row in rows))
+
+    def by_container(self, profile: str) -> dict[Ref, frozenset[tuple[Role, Ref]]]:
+        """Everything in the containers whose link this profile made. Containers without rows are left out."""
+        with self._database.read() as connection:
+            owned = LINK.c.profile == profile
+            containers = self._refs(connection, owned & LINK.c.kind.in_((RecordKind.SCHOOL, RecordKind.SECTION)))
+            members = self._refs(connection, LINK.c.id > 0)
+            query = select(ROW.c.container_id, ROW.c.role, ROW.c.member_id).order_by(ROW.c.container_id)
+            query = query.where(ROW.c.container_id.in_(select(LINK.c.id).where(self._mine, owned)))
+            rows = connection.execution_options(yield_per=10_000).execute(query)
+            return dict(_grouped(rows, containers, members))
+
+    def of(self, container: Ref) -> frozenset[tuple[Role, Ref]]:
+        """What is in one container."""
+        member = LINK.alias("member")
+        query = (
+            select(ROW.c.role, member.c.kind, member.c.sis_id)
+            .join(LINK, LINK.c.id == ROW.c.container_id)
+            .join(member, member.c.id == ROW.c.member_id)
+            .where(self._mine, LINK.c.kind == container.kind.value, LINK.c.sis_id == container.sis_id)
+        )
+        with self._database.read() as connection:
+            return frozenset(
+                (_ROLES[role], Ref(RecordKind(kind), key)) for role, kind, key in connection.execute(query)
+            )
+
+    def of_member(self, member: Ref) -> list[Membership]:
+        """Where one person or section is, sorted."""
+        container = LINK.alias("container")
+        query = (
+            select(ROW.c.role, container.c.kind, container.c.sis_id)
+            .join(LINK, LINK.c.id == ROW.c.member_id)
+            .join(container, container.c.id == ROW.c.container_id)
+            .where(self._mine, LINK.c.kind == member.kind.value, LINK.c.sis_id == member.sis_id)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return sorted(Membership(Ref(RecordKind(kind), key), member, _ROLES[role]) for role, kind, key in found)
+
+    def count(self, profile: str) -> int:
+        """Rows in the containers whose link this profile made."""
+        owned = select(LINK.c.id).where(self._mine, LINK.c.profile == profile)
+        query = select(func.count()).select_from(ROW).where(ROW.c.container_id.in_(owned))
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _keys(self, connection: Any, memberships: list[Membership]) -> Iterator[dict[str, int]]:
+        refs = {ref for row in memberships for ref in (row.container, row.member)}
+        ids = self._links.ids(connection, refs)
+        for row in memberships:
+            if row.container in ids and row.member in ids:
+                yield {"container_id": ids[row.container], "member_id": ids[row.member], "role": _CODES[row.role]}
+
+    def _refs(self, connection: Any, condition: Any) -> dict[int, Ref]:
+        kinds = {kind.value: kind for kind in RecordKind}
+        query = select(LINK.c.id, LINK.c.kind, LINK.c.sis_id).where(self._mine, condition)
+        return {key: Ref(kinds[kind], sis_id) for key, kind, sis_id in connection.execute(query)}
+
+
+def _grouped(
+    rows: Iterable[Any], containers: dict[int, Ref], members: dict[int, Ref]
+) -> Iterator[tuple[Ref, frozenset[tuple[Role, Ref]]]]:
+    """Rows sorted by container into sets. Equal pairs are one object: a student is in many sections."""
+    pairs: dict[tuple[int, int], tuple[Role, Ref]] = {}
+    current: int | None = None
+    content: list[tuple[Role, Ref]] = []
+    for container, code, member in rows:
+        if container != current:
+            if current is not None:
+                yield containers[current], frozenset(content)
+            current, content = container, []
+        pair = pairs.get((code, member))
+        if pair is None:
+            pair = pairs[code, member] = (_ROLES[code], members[member])
+        content.append(pair)
+    if current is not None:
+        yield containers[current], frozenset(content)
