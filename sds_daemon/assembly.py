@@ -86,6 +86,7 @@ async def sync_profile(
             store=store,
             clock=clock,
             state_dir=settings.daemon.state_dir,
+            lag_horizon=settings.tenants[profile.tenant].lag_horizon,
             accept_shrink=accept_shrink,
             stop=stop,
             progress=progress,
@@ -107,7 +108,6 @@ async def preview_profile(
                 original.close()
         store = Store.open(copy, clock)
         try:
-            store.break_lease(profile.name)
             async with connected(settings, profile, clock, read_only=True, priority="interactive") as (source, target):
                 job = Job(
                     profile=profile,
@@ -116,6 +116,7 @@ async def preview_profile(
                     store=store,
                     clock=clock,
                     state_dir=Path(folder),
+                    lag_horizon=settings.tenants[profile.tenant].lag_horizon,
                     preview=True,
                     progress=progress,
                 )

@@ -128,7 +128,9 @@ def _print_changes(title: str, changes: Iterable[Change], *, everything: bool) -
 def _print_withheld(title: str, withheld: Iterable[Withheld]) -> None:
     grouped: dict[tuple[str, str], int] = defaultdict(int)
     for item in withheld:
-        grouped[item.change.kind.value, f"{item.reason.value}: {item.detail}" if item.detail else item.reason.value] += 1
+        grouped[
+            item.change.kind.value, f"{item.reason.value}: {item.detail}" if item.detail else item.reason.value
+        ] += 1
     if grouped:
         click.echo(f"{title}:")
     for (kind, reason), count in sorted(grouped.items()):
@@ -158,4 +160,6 @@ def _print_proof(proof: dict[str, Any]) -> None:
     if proof["proved"]:
         click.echo("proof: every part was counted and received whole")
     for part in proof["unproved"]:
-        click.echo(f"unproved: {part['resource']} of school {part['school']}: {part['reason']} — nothing is removed there")
+        click.echo(
+            f"unproved: {part['resource']} of school {part['school']}: {part['reason']} — nothing is removed there"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sds_daemon.clock import Clock
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Link, Membership, Role
@@ -12,7 +13,7 @@ from sds_daemon.sync.world import World, school_ref, section_ref
 from sds_daemon.targets.base import Target
 
 
-def adopt_anchored(world: World) -> None:
+def adopt_anchored(world: World, clock: Clock) -> None:
     """Link schools and sections without a link to the one object that carries their anchor (design, section 5).
 
     Two objects with one anchor are an issue, and neither is used. Links whose object was deleted by hand are reported
@@ -20,17 +21,27 @@ def adopt_anchored(world: World) -> None:
     """
     schools = world.directory.schools_by_anchor(world.source_uuid)
     groups = world.directory.groups_by_anchor(world.source_uuid)
-    _adopt(world, [school_ref(s) for s in world.snapshot.schools], {k: [o.id for o in v] for k, v in schools.items()})
-    _adopt(world, [section_ref(s) for s in world.snapshot.sections], {k: [o.id for o in v] for k, v in groups.items()})
+    _adopt(
+        world,
+        clock,
+        [school_ref(s) for s in world.snapshot.schools],
+        {k: [o.id for o in v] for k, v in schools.items()},
+    )
+    _adopt(
+        world,
+        clock,
+        [section_ref(s) for s in world.snapshot.sections],
+        {k: [o.id for o in v] for k, v in groups.items()},
+    )
     _report_deleted(world, RecordKind.SECTION, "group")
     _report_deleted(world, RecordKind.SCHOOL, "school")
 
 
-def _adopt(world: World, refs: list[Ref], anchored: Mapping[str, list[str]]) -> None:
+def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Mapping[str, list[str]]) -> None:
     links = []
     for ref in refs:
         candidates = anchored.get(ref.sis_id, [])
-        if not candidates or world.links.get(ref) is not None:
+        if not candidates or ref in world.known:
             continue
         if len(candidates) > 1:
             world.blocked.add(ref)
@@ -45,13 +56,15 @@ def _adopt(world: World, refs: list[Ref], anchored: Mapping[str, list[str]]) -> 
                 rule="anchor",
                 licenses_due=False,
                 written={},
+                linked_at=clock.now(),
             )
         )
     world.links.put(links)
+    world.known.update((link.ref, link) for link in links)
 
 
 def _report_deleted(world: World, kind: RecordKind, object_kind: str) -> None:
-    links = world.links.all(kind)
+    links = world.of_kind(kind)
     deleted = world.directory.deleted(object_kind, [link.object_id for link in links.values()])
     for link in links.values():
         if link.object_id in deleted:
@@ -66,7 +79,7 @@ async def record_found_memberships(world: World, target: Target, run_id: int) ->
     """
     recorded = world.memberships.by_container(world.profile.name)
     demands = {ref: demand for ref, demand in _demands(world).items() if ref not in recorded and demand}
-    linked = {ref: link.object_id for ref in demands if (link := world.links.get(ref)) is not None}
+    linked = {ref: link.object_id for ref in demands if (link := world.known.get(ref)) is not None}
     classes = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SECTION and ref not in world.blocked}
     schools = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SCHOOL and ref not in world.blocked}
     found: list[Membership] = []
@@ -106,7 +119,7 @@ def _homes(world: World, ref: Ref) -> tuple[str, ...]:
 def _present(world: World, container: Ref, demand: Demand, inside: Mapping[Role, frozenset[str]]) -> list[Membership]:
     found = []
     for role, member in demand:
-        link = world.links.get(member)
+        link = world.known.get(member)
         if link is not None and link.object_id in inside.get(role, frozenset()):
             found.append(Membership(container=container, member=member, role=role))
     return found

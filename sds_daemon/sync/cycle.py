@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from datetime import timedelta
 
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
@@ -26,7 +28,7 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     Raises SdsError when the cycle could not be carried out; the run is then recorded as failed (SafetyStop: held).
     """
     started = time.monotonic()
-    with job.store.lease(job.profile.name):
+    with nullcontext() if job.preview else job.store.lease(job.profile.name):
         run = Run(job, started)
         try:
             facts = await preflight(job)
@@ -75,13 +77,14 @@ async def preflight(job: Job) -> TenantFacts:
 async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, first_sync: bool) -> Decision:
     """Everything up to the plan that may go out. Writes to our own record only."""
     profile, store = job.profile, job.store
+    store.runs.identify(run.id, snapshot.source_uuid, facts.tenant_id)
     links = store.links(snapshot.source_uuid, facts.tenant_id)
     memberships = store.memberships(snapshot.source_uuid, facts.tenant_id)
-    directory = store.directory(facts.tenant_id)
+    directory = store.directory(facts.tenant_id, lag=timedelta(seconds=job.lag_horizon))
     await job.target.refresh(directory, stop=job.stop, progress=job.progress)
     job.progress("matching", 0, None)
     if not job.preview:
-        await recover_creates(job.target, store, links, profile.name)
+        await recover_creates(job.target, store, links, job.clock, profile.name, licensed_kinds(profile))
     match = match_people(
         snapshot,
         profile,
@@ -101,8 +104,8 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, 
         issues=run.issues,
         blocked=set(),
     )
-    store_matches(world)
-    adopt_anchored(world)
+    store_matches(world, job.clock)
+    adopt_anchored(world, job.clock)
     await record_found_memberships(world, job.target, run.id)
     world.managed = memberships.by_container(profile.name)
     job.progress("planning", 0, None)
@@ -115,12 +118,17 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, 
 async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     """Store the plan, write it, and accept the snapshot as the new measure."""
     plan, profile = decision.plan, job.profile
-    job.store.runs.record_withheld(run.id, skipped=plan.skipped, held=plan.held)
+    job.store.runs.record_plan(run.id, plan.changes)
+    job.store.runs.record_plan(run.id, plan.skipped, "skipped")
+    job.store.runs.record_plan(run.id, plan.held, "held")
     ledger = RunLedger(
         store=job.store,
+        clock=job.clock,
+        objects={ref: link.object_id for ref, link in decision.world.known.items()},
         run_id=run.id,
         profile=profile.name,
         links=decision.world.links,
+        directory=decision.world.directory,
         memberships=decision.world.memberships,
         issues=run.issues,
         licensed_kinds=licensed_kinds(profile),

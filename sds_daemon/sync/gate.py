@@ -11,6 +11,7 @@ from sds_daemon.errors import SafetyStop
 from sds_daemon.plan.change import Change, ChangeKind, Plan, Withheld
 from sds_daemon.plan.limits import Extent, hold_excess, shrinkages
 from sds_daemon.plan.policy import apply_policy
+from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RecordKind, Ref, Snapshot
 from sds_daemon.store import Baseline, Role, Store
 from sds_daemon.sync.plan_memberships import keep_last_owners
@@ -25,17 +26,22 @@ _ROLE_KINDS = {
 
 def baseline_of(snapshot: Snapshot) -> Baseline:
     """Row counts of a snapshot, compared with the next one's."""
-    return Baseline(
-        year=snapshot.year.start_year,
-        source_uuid=snapshot.source_uuid,
-        rows={
-            "schools": len(snapshot.schools),
-            "sections": len(snapshot.sections),
-            "students": len(snapshot.students),
-            "teachers": len(snapshot.teachers),
-            "enrollments": sum(len(section.students) for section in snapshot.sections.values()),
-        },
-    )
+    rows: Counter[tuple[Resource, str | None]] = Counter()
+    rows[Resource.SCHOOLS, None] = len(snapshot.schools)
+    rows[Resource.STAFF, None] = len(snapshot.teachers)
+    for student in snapshot.students.values():
+        rows[Resource.STUDENTS, student.school_id] += 1
+    for section in snapshot.sections.values():
+        rows[Resource.SECTIONS, section.school_id] += 1
+        rows[Resource.ENROLLMENTS, section.school_id] += len(section.students)
+    return Baseline(school_year=snapshot.year.start_year, source_uuid=snapshot.source_uuid, rows=dict(rows))
+
+
+def _totals(baseline: Baseline) -> dict[str, int]:
+    totals: Counter[str] = Counter()
+    for (resource, _), count in baseline.rows.items():
+        totals[resource.value] += count
+    return totals
 
 
 def check_source_limit(
@@ -53,9 +59,9 @@ def check_source_limit(
             "the server answers with another district's data than before (its district uuid changed)",
             remedy="check the source's url; for a server that really was replaced, use a new profile name",
         )
-    if accepted.year != now.year:
+    if accepted.school_year != now.school_year:
         return [f"school year {snapshot.year} begins: its first snapshot is the new measure, and nothing is removed"]
-    shrunk = shrinkages(accepted.rows, now.rows, limits)
+    shrunk = shrinkages(_totals(accepted), _totals(now), limits)
     if shrunk and not accept_shrink:
         lost = ", ".join(f"{s.resource} {s.before} to {s.now}" for s in shrunk)
         raise SafetyStop(
@@ -80,8 +86,8 @@ def _extent(world: World, *, first_sync: bool) -> Extent:
         totals.update(_ROLE_KINDS[role] for role, _ in rows if role in _ROLE_KINDS)
         per_container[container] = len(rows)
     totals[ChangeKind.UPDATE_USER] = len(world.match.linked)
-    totals[ChangeKind.UPDATE_CLASS] = len(world.links.all(RecordKind.SECTION))
-    totals[ChangeKind.UPDATE_SCHOOL] = len(world.links.all(RecordKind.SCHOOL))
+    totals[ChangeKind.UPDATE_CLASS] = len(world.of_kind(RecordKind.SECTION))
+    totals[ChangeKind.UPDATE_SCHOOL] = len(world.of_kind(RecordKind.SCHOOL))
     return Extent(
         totals=totals,
         per_container=per_container,

@@ -26,6 +26,7 @@ class Job(msgspec.Struct, kw_only=True):
     store: Store
     clock: Clock
     state_dir: Path
+    lag_horizon: float = 900.0
     preview: bool = False
     accept_shrink: bool = False
     stop: Callable[[], bool] = lambda: False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from sds_daemon.errors import StateError
 from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
-from sds_daemon.roster.records import Ref
-from sds_daemon.store import Link, LinkBook, Membership, MembershipBook, Store
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store import Directory, Link, Links, Membership, Memberships, Store
 from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF
 from sds_daemon.sync.world import IssueList
+from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, DirectoryUser
 
 SUCCESS = frozenset({Result.DONE, Result.ALREADY})
 ADD_KINDS = frozenset(ADD.values())
@@ -67,25 +68,30 @@ class RunLedger:
         self,
         *,
         store: Store,
+        clock: Clock,
         run_id: int,
         profile: str,
-        links: LinkBook,
-        memberships: MembershipBook,
+        links: Links,
+        memberships: Memberships,
+        directory: Directory,
+        objects: Mapping[Ref, str],
         issues: IssueList,
         licensed_kinds: frozenset[str],
         passwords: PasswordFile | None,
         on_settled: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._run_id = run_id
         self._profile = profile
         self._links = links
         self._memberships = memberships
+        self._directory = directory
         self._issues = issues
         self._licensed_kinds = licensed_kinds
         self._passwords = passwords
         self._on_settled = on_settled
-        self._objects: dict[Ref, str] = {}
+        self._objects = dict(objects)
         self.applied: Counter[ChangeKind] = Counter()
         self.unapplied: Counter[Result] = Counter()
         self.group_mail: dict[Ref, str] = {}
@@ -111,13 +117,7 @@ class RunLedger:
 
     def object_id(self, ref: Ref) -> str | None:
         """The linked object, also one made earlier in this run."""
-        found = self._objects.get(ref)
-        if found is None:
-            link = self._links.get(ref)
-            found = link.object_id if link is not None else None
-            if found is not None:
-                self._objects[ref] = found
-        return found
+        return self._objects.get(ref)
 
     def keep_password(self, ref: Ref, upn: str, password: str) -> None:
         """Write the hand-out line, unless the profile keeps none."""
@@ -129,8 +129,24 @@ class RunLedger:
         self._links.put(links)
         self._objects.update({link.ref: link.object_id for link in links})
         for outcome in outcomes:
+            if outcome.change.kind in MAKES_LINK and outcome.object_id:
+                self._remember(outcome.change, outcome.object_id)
+        for outcome in outcomes:
             if "mail" in outcome.extra:
                 self.group_mail[outcome.change.subject] = str(outcome.extra["mail"])
+
+    def _remember(self, change: Change, object_id: str) -> None:
+        """Put a new object into the directory cache at once: reads may not show it for minutes."""
+        values = change.values
+        if change.subject.kind is RecordKind.SCHOOL:
+            name = str(values.get("display_name", ""))
+            self._directory.remember_school(DirectorySchool(id=object_id, display_name=name))
+        elif change.subject.kind is RecordKind.SECTION:
+            alias, name = str(values.get("mail_nickname", "")), str(values.get("display_name", ""))
+            self._directory.remember_group(DirectoryGroup(id=object_id, display_name=name, mail_nickname=alias))
+        elif "user_principal_name" in values:
+            upn, alias = str(values["user_principal_name"]), str(values["mail_nickname"])
+            self._directory.remember_user(DirectoryUser(id=object_id, upn=upn, mail_nickname=alias))
 
     def _new_link(self, outcome: Outcome) -> Link:
         change = outcome.change
@@ -144,12 +160,11 @@ class RunLedger:
             rule="adopted" if adopted else "created",
             licenses_due=change.kind is ChangeKind.CREATE_USER and change.subject.kind.value in self._licensed_kinds,
             written=written,
+            linked_at=self._clock.now(),
         )
 
     def _write_attributes(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.change.kind in UPDATES:
-                self._links.write(outcome.change.subject, outcome.change.values)
+        self._links.write_many({o.change.subject: o.change.values for o in outcomes if o.change.kind in UPDATES})
         self._links.licensed([o.change.subject for o in outcomes if o.change.kind is ChangeKind.ASSIGN_LICENSE])
 
     def _count(self, outcome: Outcome) -> None:

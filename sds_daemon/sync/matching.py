@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,9 @@ from sds_daemon.sync.people import PERSON_KINDS, Claims, PersonView, everyone, v
 from sds_daemon.targets.base import DirectoryUser
 
 ANCHOR_RULE = "anchor"
+
+
+UserKey = Literal["userPrincipalName", "mail", "mailNickname"]
 
 
 class LinkLike(Protocol):
@@ -45,7 +48,7 @@ class LinkView(Protocol):
 class DirectoryLookup(Protocol):
     """The directory as last read (the store offers it). Deleted objects are found by the last two alone."""
 
-    def users_by(self, target: str, values: Iterable[str], /) -> Mapping[str, list[DirectoryUser]]:
+    def users_by(self, target: UserKey, values: Iterable[str], /) -> Mapping[str, list[DirectoryUser]]:
         """Users whose userPrincipalName, mail or mailNickname equals a value, by the value in lower case."""
 
     def users_by_anchor(self, source_uuid: str, /) -> Mapping[tuple[RecordKind, str], list[DirectoryUser]]:

@@ -28,16 +28,16 @@ def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
         values = world.writable(
             RecordKind.SECTION, class_values(section, world.snapshot, world.profile, world.source_uuid)
         )
-        link = world.links.get(ref)
+        link = world.known.get(ref)
         if link is not None:
             present.add(ref)
             if link.profile == world.profile.name:
                 changes += _update(world, ref, values, link.written)
         elif _may_be_made(world, section, reachable):
             wanted[ref] = {name: value for name, value in values.items() if value is not None}
-    taken = world.directory.groups_by_alias(values["mail_nickname"] for values in wanted.values())
+    taken = world.directory.groups_by_alias(str(values["mail_nickname"]) for values in wanted.values())
     for ref, values in wanted.items():
-        change = _create(world, ref, values, taken.get(values["mail_nickname"].lower()))
+        change = _create(world, ref, values, taken.get(str(values["mail_nickname"]).lower()))
         if change is not None:
             changes.append(change)
             if change.kind is ChangeKind.CREATE_CLASS:

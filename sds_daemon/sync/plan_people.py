@@ -29,7 +29,7 @@ def plan_people(world: World) -> list[Change]:
         if ref in creates:
             changes += _create(world, ref, person, creates[ref], rules)
         elif ref in world.match.linked:
-            link = world.links.get(ref)
+            link = world.known.get(ref)
             if link is None or link.profile != world.profile.name:
                 continue
             if link.licenses_due and rules.licenses:

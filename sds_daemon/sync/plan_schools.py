@@ -22,7 +22,7 @@ def plan_schools(world: World) -> tuple[list[Change], frozenset[Ref]]:
             continue
         present.add(ref)
         values = world.writable(RecordKind.SCHOOL, school_values(school, world.profile, world.source_uuid))
-        link = world.links.get(ref)
+        link = world.known.get(ref)
         if link is None:
             filled = {name: value for name, value in values.items() if value is not None}
             changes.append(Change(kind=ChangeKind.CREATE_SCHOOL, subject=ref, values=filled))

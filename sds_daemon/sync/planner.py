@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sds_daemon.clock import Clock
 from sds_daemon.plan.change import Change, Withheld
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind
@@ -13,7 +14,7 @@ from sds_daemon.sync.plan_schools import plan_schools
 from sds_daemon.sync.world import World
 
 
-def store_matches(world: World) -> None:
+def store_matches(world: World, clock: Clock) -> None:
     """Keep the links matching has found: linking writes nothing to the directory.
 
     Education attributes the directory already holds count as written, so that only differences are sent.
@@ -21,10 +22,11 @@ def store_matches(world: World) -> None:
     for issue in world.match.issues:
         world.issues.add(issue)
     users = world.directory.users([matched.object_id for matched in world.match.matched])
+    earlier_links = {kind: world.links.all(kind) for kind in {matched.ref.kind for matched in world.match.matched}}
     links = []
     for matched in world.match.matched:
-        earlier = world.links.get(matched.ref)
-        if earlier is not None:
+        earlier = earlier_links.get(matched.ref.kind, {}).get(matched.ref.sis_id)
+        if earlier is not None:  # its account was purged: what was recorded of it goes with it
             world.links.drop(matched.ref)
         user = users.get(matched.object_id)
         links.append(
@@ -36,9 +38,11 @@ def store_matches(world: World) -> None:
                 rule=matched.rule,
                 licenses_due=False,
                 written=dict(user.education) if user is not None else {},
+                linked_at=clock.now(),
             )
         )
     world.links.put(links)
+    world.load_links()
 
 
 def make_changes(world: World) -> tuple[list[Change], list[Withheld]]:

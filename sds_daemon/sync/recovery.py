@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from loguru import logger
 
+from sds_daemon.clock import Clock
 from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
 from sds_daemon.plan.change import ChangeKind
-from sds_daemon.store import Link, LinkBook, Store
+from sds_daemon.store import Link, Links, Store
 from sds_daemon.targets.base import Target
 
 
 async def recover_creates(
-    target: Target, store: Store, links: LinkBook, profile: str, licensed_kinds: frozenset[str]
+    target: Target, store: Store, links: Links, clock: Clock, profile: str, licensed_kinds: frozenset[str]
 ) -> int:
     """Link what earlier runs created without learning of it. Returns how many objects were found.
 
@@ -38,6 +39,7 @@ async def recover_creates(
                     rule="created",
                     licenses_due=licensed,
                     written=written,
+                    linked_at=clock.now(),
                 )
             ]
         )

@@ -39,7 +39,7 @@ class Run:
         self._snapshot: Snapshot | None = None
         name = job.profile.name
         job.store.runs.mark_crashed(name)
-        self.id = job.store.runs.begin(name, None, None, kind="preview" if job.preview else "sync")
+        self.id = job.store.runs.begin(name, kind="preview" if job.preview else "sync")
         self._log = logger.bind(profile=name, run=self.id)
         self._log.bind(action="run_begin").info("run {} of profile {} begins", self.id, name)
 

@@ -9,7 +9,7 @@ import msgspec
 from sds_daemon.config.settings import Profile
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
-from sds_daemon.store import DirectoryStore, LinkBook, MembershipBook, Role
+from sds_daemon.store import Directory, Link, Links, Memberships, Role
 from sds_daemon.sync.matching import MatchResult
 from sds_daemon.targets.base import TenantFacts
 
@@ -51,17 +51,19 @@ class IssueList:
 class World(msgspec.Struct, kw_only=True):
     """Snapshot, directory and record of one profile in one cycle.
 
+    `known`: all links of the source and tenant. `managed`: memberships of this profile's classes and schools.
     `blocked`: schools and sections that may not be written to this time (deleted by hand, invalid record).
     """
 
     profile: Profile
     snapshot: Snapshot
     facts: TenantFacts
-    links: LinkBook
-    memberships: MembershipBook
-    directory: DirectoryStore
+    links: Links
+    memberships: Memberships
+    directory: Directory
     match: MatchResult
     issues: IssueList
+    known: dict[Ref, Link] = {}
     managed: Managed = {}
     blocked: set[Ref] = set()
 
@@ -70,12 +72,20 @@ class World(msgspec.Struct, kw_only=True):
         """The district's uuid: it identifies the source in anchors and links."""
         return self.snapshot.source_uuid
 
+    def load_links(self) -> None:
+        """Read all links once: planning looks at every record, and a query each would take minutes at size."""
+        self.known = {link.ref: link for kind in RecordKind for link in self.links.all(kind).values()}
+
+    def of_kind(self, kind: RecordKind) -> dict[Ref, Link]:
+        """The known links of one kind."""
+        return {ref: link for ref, link in self.known.items() if ref.kind is kind}
+
     def reachable(self) -> frozenset[Ref]:
         """People who are linked or are about to be created: memberships can be planned for them."""
         people = set(self.match.linked) | {create.ref for create in self.match.creates}
         for sis_id, absence in self.snapshot.absences.items():
             ref = Ref(RecordKind.STUDENT, sis_id)
-            if absence is Absence.OTHER_SCHOOL and self.links.get(ref) is not None:
+            if absence is Absence.OTHER_SCHOOL and ref in self.known:
                 people.add(ref)
         return frozenset(people)
 
