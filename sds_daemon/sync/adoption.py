@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sds_daemon.clock import Clock
 from sds_daemon.plan.issues import IssueCode
@@ -10,7 +10,9 @@ from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Link, Membership, Role
 from sds_daemon.sync.plan_memberships import Demand, section_demand
 from sds_daemon.sync.world import World, school_ref, section_ref
-from sds_daemon.targets.base import Target
+from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, Target
+
+Anchored = Mapping[str, Sequence[DirectoryGroup | DirectorySchool]]
 
 
 def adopt_anchored(world: World, clock: Clock) -> None:
@@ -21,23 +23,13 @@ def adopt_anchored(world: World, clock: Clock) -> None:
     """
     schools = world.directory.schools_by_anchor(world.source_uuid)
     groups = world.directory.groups_by_anchor(world.source_uuid)
-    _adopt(
-        world,
-        clock,
-        [school_ref(s) for s in world.snapshot.schools],
-        {k: [o.id for o in v] for k, v in schools.items()},
-    )
-    _adopt(
-        world,
-        clock,
-        [section_ref(s) for s in world.snapshot.sections],
-        {k: [o.id for o in v] for k, v in groups.items()},
-    )
+    _adopt(world, clock, [school_ref(school) for school in world.snapshot.schools], schools)
+    _adopt(world, clock, [section_ref(section) for section in world.snapshot.sections], groups)
     _report_deleted(world, RecordKind.SECTION, "group")
     _report_deleted(world, RecordKind.SCHOOL, "school")
 
 
-def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Mapping[str, list[str]]) -> None:
+def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Anchored) -> None:
     links = []
     for ref in refs:
         candidates = anchored.get(ref.sis_id, [])
@@ -50,7 +42,7 @@ def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Mapping[str, l
         links.append(
             Link(
                 ref=ref,
-                object_id=candidates[0],
+                object_id=candidates[0].id,
                 profile=world.profile.name,
                 created=True,
                 rule="anchor",

@@ -207,7 +207,7 @@ class _Matching:
 
     def _candidates(self, people: list[PersonView]) -> Callable[[PersonView], list[DirectoryUser]]:
         """Look all values up at once, one question per target property; the answer per person."""
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        wanted: defaultdict[UserKey, set[str]] = defaultdict(set)
         for view in people:
             if view.value:
                 wanted[view.rules.target_property].add(view.value.lower())
