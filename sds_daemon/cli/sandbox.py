@@ -27,9 +27,7 @@ import click
 @click.option("--education/--no-education", default=True, help="Whether the tenant is an education tenant.")
 @click.option("--education-counted/--no-education-counted", default=False,
               help="Whether calls below /education count against the write quota.")  # fmt: skip
-@click.option(
-    "--lag", type=click.FloatRange(0), help="How long writes may stay invisible to reads, in sandbox seconds."
-)
+@click.option("--lag", type=click.FloatRange(0), help="How long writes may stay invisible, in sandbox seconds.")
 @click.option("--cost-model", type=click.Choice(["one", "thirds"]), default="one", show_default=True,
               help="What adding several members in one request costs.")  # fmt: skip
 @click.option("--write-quota", type=click.IntRange(1), default=3000, show_default=True,

@@ -25,13 +25,9 @@ def enroll_in(args: Args, student: model.Student, section: model.Section, entry:
     entry = entry or min(max(args.today, term.first_day), term.last_day)
     end = term.last_day + _DAY
     for row in table.of_student(student.dcid):
-        if (
-            table.section[row] == section.dcid
-            and table.state[row] == model.LIVE
-            and table.exit[row] > entry.toordinal()
-        ):
-            if table.exit[row] > table.entry[row]:
-                raise ChangeError(f"{args.op}: student {student.dcid} is enrolled in section {section.dcid} already")
+        standing = table.state[row] == model.LIVE and table.exit[row] > max(entry.toordinal(), table.entry[row])
+        if standing and table.section[row] == section.dcid:
+            raise ChangeError(f"{args.op}: student {student.dcid} is enrolled in section {section.dcid} already")
     return args.district.enroll(section.dcid, student.dcid, entry, end)
 
 

@@ -291,7 +291,7 @@ class _Generator:
         return staff
 
     def _share_teacher(self, home: model.School, guest: model.School) -> None:
-        person = self.district.users[self.teachers[home.dcid][0].user]
+        person = self.district.users[self.teachers[home.dcid][-1].user]
         row = self._employ(person, guest, 1)
         # Takes one place in the rotation, so that this person really teaches in both schools.
         self.teachers[guest.dcid][0] = row
@@ -308,7 +308,7 @@ class _Generator:
         self._history(regular)
         self._other_statuses(schools)
         office = self.district.schools[1]
-        self._employ(self.district.users[self.teachers[schools[0].dcid][-1].user], office, 2)
+        self._employ(self.district.users[self.teachers[schools[0].dcid][0].user], office, 2)
 
     def _odd_sections(self, school: model.School) -> None:
         """A section nobody teaches and one nobody attends."""
