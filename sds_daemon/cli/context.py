@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,15 +62,20 @@ class CommandContext:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The state database of the configuration. Raises StateError; ConfigurationError."""
-        settings, clock = load_settings(self)
+        """The state database of the configuration, for a command that reads. Raises StateError; ConfigurationError.
+
+        Where there is none yet an empty one is lent and thrown away: a look must not make files, least of all as
+        another user than the daemon's.
+        """
+        from sds_daemon.clock import system_clock
         from sds_daemon.store import Store
 
-        store = Store.open(settings.daemon.database_path, clock)
-        try:
-            yield store
-        finally:
-            store.close()
+        settings = self.settings()
+        with contextlib.ExitStack() as stack:
+            path = settings.daemon.database_path
+            if not path.exists():
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sds-daemon-"))) / "state.db"
+            yield stack.enter_context(Store.open(path, system_clock()))
 
 
 def load_settings(context: object) -> tuple[Settings, Clock]:

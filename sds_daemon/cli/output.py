@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -90,17 +89,14 @@ def _print_plain(columns: Sequence[str], rows: list[list[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO | None = None) -> None:
+def write_csv(columns: Sequence[str], rows: Iterable[Iterable[object]], out: TextIO | None = None) -> None:
     """CSV as spreadsheets take it (RFC 4180, header first); to standard output by default.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP: CSV injection).
     """
-    buffer = io.StringIO(newline="") if out is None else out
-    writer = csv.writer(buffer)
+    writer = csv.writer(out or sys.stdout)
     writer.writerow(columns)
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    if isinstance(buffer, io.StringIO):
-        click.echo(buffer.getvalue(), nl=False)
 
 
 def _harmless(cell: object) -> str:
