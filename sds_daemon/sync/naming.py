@@ -152,7 +152,7 @@ def template_context(section: Section, snapshot: Snapshot) -> TemplateContext:
         course_name=(course.name.strip() if course else "") or number.strip() or section.id,
         course_number=number,
         section_number=section.number,
-        term_name=section.term.name,
+        term_name=section.term.name.strip() or section.term.abbreviation,
         school_name=school.name if school else "",
         school_number=school.number if school else "",
         period=section.period,

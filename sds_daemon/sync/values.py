@@ -79,7 +79,7 @@ def class_values(section: Section, snapshot: Snapshot, profile: Profile, source_
         "course_name": context.course_name,
         "course_number": context.course_number,
         "term_id": section.term.id,
-        "term_name": section.term.name or section.term.abbreviation,
+        "term_name": context.term_name,
         "term_start": section.term.start.isoformat(),
         "term_end": section.term.end.isoformat(),
         "section_number": section.number,
