@@ -1,0 +1,61 @@
+"""First passwords, and which licences can still be given."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+
+from sds_daemon.targets.base import Sku
+
+PASSWORD_LENGTH = 16
+# Without characters that are mistaken for one another on paper (0 O o, 1 l I, 5 S, 2 Z), and without symbols that a
+# spreadsheet or a shell would take for something else.
+_LOWER = "abcdefghijkmnpqrstuvwxyz"
+_UPPER = "ABCDEFGHJKLMNPQRTUVWXY"
+_DIGITS = "346789"
+_SYMBOLS = "!#%?*"
+_CLASSES = (_LOWER, _UPPER, _DIGITS, _SYMBOLS)
+
+
+def make_password(length: int = PASSWORD_LENGTH) -> str:
+    """A random password with all four character classes, beginning with a letter (about 90 bits at 16 characters).
+
+    Entra asks for 8 to 256 characters of three classes (Entra docs: password policies).
+    """
+    every = "".join(_CLASSES)
+    needed = [secrets.choice(chars) for chars in _CLASSES[1:]]
+    rest = [secrets.choice(every) for _ in range(length - len(needed) - 1)]
+    tail = needed + rest
+    secrets.SystemRandom().shuffle(tail)
+    return secrets.choice(_LOWER) + "".join(tail)
+
+
+class Licenses:
+    """The tenant's subscriptions, by part number or id; remembers which ran out while writing."""
+
+    def __init__(self, skus: Mapping[str, Sku]) -> None:
+        self._ids: dict[str, str] = {}
+        for sku in skus.values():
+            self._ids[sku.part_number.lower()] = sku.id
+            self._ids[sku.id.lower()] = sku.id
+        self._exhausted: set[frozenset[str]] = set()
+
+    def resolve(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Ids of the subscriptions named, and the names the tenant does not own."""
+        ids: list[str] = []
+        unknown: list[str] = []
+        for name in names:
+            found = self._ids.get(str(name).lower())
+            if found is None:
+                unknown.append(str(name))
+            elif found not in ids:
+                ids.append(found)
+        return ids, unknown
+
+    def out_of_seats(self, ids: Iterable[str]) -> None:
+        """Graph said that one of these has no seat left."""
+        self._exhausted.add(frozenset(ids))
+
+    def exhausted(self, ids: Iterable[str]) -> bool:
+        """Whether asking for these was refused before in this run, for want of seats."""
+        return frozenset(ids) in self._exhausted

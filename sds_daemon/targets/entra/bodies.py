@@ -1,0 +1,255 @@
+"""Neutral attributes to Graph models, for tenants with the education API and for those without.
+
+An attribute that the object cannot hold in this tenant is left out here, whatever the plan says. SDK models drop an
+attribute set to None in part and misspell it in part, so attributes to be cleared travel beside the model (`clear`) and
+are put into the JSON afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+import msgspec
+from msgraph.generated.models.administrative_unit import AdministrativeUnit
+from msgraph.generated.models.education_class import EducationClass
+from msgraph.generated.models.education_course import EducationCourse
+from msgraph.generated.models.education_external_source import EducationExternalSource
+from msgraph.generated.models.education_school import EducationSchool
+from msgraph.generated.models.education_student import EducationStudent
+from msgraph.generated.models.education_teacher import EducationTeacher
+from msgraph.generated.models.education_term import EducationTerm
+from msgraph.generated.models.education_user import EducationUser
+from msgraph.generated.models.education_user_role import EducationUserRole
+from msgraph.generated.models.group import Group
+from msgraph.generated.models.physical_address import PhysicalAddress
+from msgraph.generated.models.user import User
+
+from sds_daemon.roster.records import RecordKind, Ref
+
+# Directory extension of School Data Sync, registered by Microsoft; resolvable in education tenants only.
+EXTENSION = "extension_fe2174665583431c953114ff7268b7b3_Education_"
+
+
+class BadAttribute(ValueError):
+    """A value that cannot be put into its Graph type, such as a date that is none. `name` is the neutral name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Body(msgspec.Struct):
+    """A model, and the JSON paths to send as null. `empty`: there is nothing to send."""
+
+    model: Any
+    clear: list[tuple[str, ...]] = []
+    empty: bool = True
+
+
+class _Field(msgspec.Struct, frozen=True):
+    """Where an attribute lives: SDK attribute, JSON name, sub-object ("" for the object itself)."""
+
+    attribute: str
+    json: str
+    part: str = ""
+    convert: Callable[[str], Any] = str
+
+
+def _same(*names: str) -> dict[str, _Field]:
+    return {name: _Field(name, _camel(name)) for name in names}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _in(part: str, **fields: str) -> dict[str, _Field]:
+    return {name: _Field(attribute, _camel(attribute), part) for name, attribute in fields.items()}
+
+
+_ACCOUNT = _same(
+    "user_principal_name",
+    "mail_nickname",
+    "usage_location",
+    "display_name",
+    "given_name",
+    "surname",
+    "department",
+    "office_location",
+)
+_SOURCE = {
+    "external_source": _Field("external_source", "externalSource", "", EducationExternalSource),
+    "external_source_detail": _Field("external_source_detail", "externalSourceDetail"),
+}
+_PERSON = {
+    **_ACCOUNT,
+    **_SOURCE,
+    **_same("middle_name"),
+    "primary_role": _Field("primary_role", "primaryRole", "", EducationUserRole),
+}
+_STUDENT = {
+    **_PERSON,
+    **_in("student", external_id="external_id", student_number="student_number", grade="grade"),
+    **_in("student", graduation_year="graduation_year"),
+    "birth_date": _Field("birth_date", "birthDate", "student", date.fromisoformat),
+}
+_TEACHER = {**_PERSON, **_in("teacher", external_id="external_id", teacher_number="teacher_number")}
+_CLASS = {
+    **_SOURCE,
+    **_same("display_name", "mail_nickname", "description", "class_code", "external_id"),
+    **_in("course", course_id="external_id", course_name="display_name", course_number="course_number"),
+    **_in("term", term_id="external_id", term_name="display_name"),
+    "term_start": _Field("start_date", "startDate", "term", date.fromisoformat),
+    "term_end": _Field("end_date", "endDate", "term", date.fromisoformat),
+}
+_SCHOOL = {
+    **_SOURCE,
+    **_same("display_name", "external_id", "school_number", "principal_name", "principal_email", "phone"),
+    "low_grade": _Field("lowest_grade", "lowestGrade"),
+    "high_grade": _Field("highest_grade", "highestGrade"),
+    **_in("address", street="street", city="city", state="state", postal_code="postal_code"),
+    "country": _Field("country_or_region", "countryOrRegion", "address"),
+}
+_GROUP = _same("display_name", "mail_nickname", "description")
+_UNIT = _same("display_name")
+
+_USER_EXTRAS = {"state_id": "StateId", "secondary_email": "Email"}
+_CLASS_EXTRAS = {"section_number": "SectionNumber", "period": "Period"}
+_GROUP_EXTRAS = {
+    **_CLASS_EXTRAS,
+    "external_id": "SyncSource_SectionId",
+    "course_id": "SyncSource_CourseId",
+    "course_name": "CourseName",
+    "course_number": "CourseNumber",
+    "term_id": "TermId",
+    "term_name": "TermName",
+    "term_start": "TermStartDate",
+    "term_end": "TermEndDate",
+}
+_PARTS: dict[str, Callable[[], Any]] = {
+    "student": EducationStudent,
+    "teacher": EducationTeacher,
+    "course": EducationCourse,
+    "term": EducationTerm,
+    "address": PhysicalAddress,
+}
+
+
+def education_user(ref: Ref, values: Mapping[str, Any]) -> Body:
+    """An educationUser with the attributes given (Graph docs: educationuser). Raises BadAttribute."""
+    return _filled(EducationUser(), values, _TEACHER if ref.kind is RecordKind.TEACHER else _STUDENT)
+
+
+def plain_user(values: Mapping[str, Any]) -> Body:
+    """A user without education part."""
+    return _filled(User(), values, _ACCOUNT)
+
+
+def user_extras(values: Mapping[str, Any]) -> Body:
+    """What of a person fits the School Data Sync extension alone; for PATCH /users in education tenants."""
+    return _extended(Body(User()), values, _USER_EXTRAS)
+
+
+def education_class(values: Mapping[str, Any]) -> Body:
+    """An educationClass. Raises BadAttribute."""
+    return _filled(EducationClass(), values, _CLASS)
+
+
+def class_extras(values: Mapping[str, Any]) -> Body:
+    """What of a section fits the extension alone; for PATCH /groups in education tenants."""
+    return _extended(Body(Group()), values, _CLASS_EXTRAS)
+
+
+def plain_group(values: Mapping[str, Any], *, extended: bool) -> Body:
+    """A Microsoft 365 group; `extended` adds School Data Sync's attributes (education tenants)."""
+    body = _filled(Group(), values, _GROUP)
+    return _extended(body, values, _GROUP_EXTRAS) if extended else body
+
+
+def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool) -> Body:
+    """Our anchor on a group, in `uniqueName`, and School Data Sync's own marks where the tenant knows them."""
+    body.model.unique_name = unique_name(source_uuid, ref)
+    body.empty = False
+    if extended:
+        marks = {"ObjectType": "Section", "SyncSource": "SIS", "AnchorId": f"Section_{ref.sis_id}", "Status": "Active"}
+        body.model.additional_data.update({EXTENSION + name: value for name, value in marks.items()})
+    return body
+
+
+def education_school(values: Mapping[str, Any]) -> Body:
+    """An educationSchool."""
+    return _filled(EducationSchool(), values, _SCHOOL)
+
+
+def plain_school(values: Mapping[str, Any]) -> Body:
+    """An administrative unit."""
+    return _filled(AdministrativeUnit(), values, _UNIT)
+
+
+def unique_name(source_uuid: str, ref: Ref) -> str:
+    """The anchor of a section's group in tenants or profiles that do not use the education API."""
+    return f"sds-daemon.{source_uuid.replace('-', '')}.{ref.kind}.{ref.sis_id}"
+
+
+def unit_mark(source_uuid: str, ref: Ref) -> str:
+    """The anchor of a school in an administrative unit's description."""
+    return f"[sds-daemon {source_uuid} {ref.kind} {ref.sis_id}]"
+
+
+def _filled(model: Any, values: Mapping[str, Any], fields: Mapping[str, _Field]) -> Body:
+    body = Body(model)
+    for name, value in values.items():
+        field = fields.get(name)
+        if field is None:
+            continue
+        body.empty = False
+        if value is None:
+            body.clear.append((field.part, field.json) if field.part else (field.json,))
+        else:
+            setattr(_holder(model, field.part), field.attribute, _converted(name, field, value))
+    return body
+
+
+def _holder(model: Any, part: str) -> Any:
+    if not part:
+        return model
+    held = getattr(model, part)
+    if held is None:
+        held = _PARTS[part]()
+        setattr(model, part, held)
+    return held
+
+
+def _converted(name: str, field: _Field, value: Any) -> Any:
+    try:
+        return field.convert(str(value))
+    except ValueError:
+        raise BadAttribute(name) from None
+
+
+def _extended(body: Body, values: Mapping[str, Any], names: Mapping[str, str]) -> Body:
+    for name, suffix in names.items():
+        if name not in values:
+            continue
+        body.empty = False
+        if values[name] is None:
+            body.clear.append((EXTENSION + suffix,))
+        else:
+            body.model.additional_data[EXTENSION + suffix] = str(values[name])
+    return body
+
+
+def with_nulls(content: bytes, clear: list[tuple[str, ...]]) -> bytes:
+    """Put nulls into a JSON object at the paths given."""
+    if not clear:
+        return content
+    document: dict[str, Any] = msgspec.json.decode(content)
+    for path in clear:
+        holder = document
+        for step in path[:-1]:
+            holder = holder.setdefault(step, {})
+        holder[path[-1]] = None
+    return msgspec.json.encode(document)

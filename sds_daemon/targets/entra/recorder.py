@@ -1,0 +1,76 @@
+"""What becomes of each change of one apply: intentions before, outcomes after, each outcome once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
+from sds_daemon.roster.records import Ref
+from sds_daemon.sources.base import Progress
+from sds_daemon.targets.base import Ledger
+from sds_daemon.targets.entra.batch import Item
+
+_Key = tuple[ChangeKind, Ref, Ref | None]
+
+
+class Recorder:
+    """Between the strands of work and the ledger.
+
+    Outcomes are gathered and settled together: those of one answered batch in one call, and always before the next
+    batch goes out, so that what a request rests on is on record before the request is.
+    """
+
+    def __init__(self, changes: Sequence[Change], ledger: Ledger, progress: Progress) -> None:
+        self._open: dict[_Key, Change] = {change.key: change for change in changes}
+        self._total = len(self._open)
+        self._ledger = ledger
+        self._progress = progress
+        self._settling: list[Outcome] = []
+        self._passwords: dict[_Key, tuple[str, str]] = {}
+        self._flush_due = False
+
+    def before_send(self, items: Sequence[Item]) -> None:
+        """Called by the executor right before a batch is posted."""
+        self.flush()
+        for item in items:
+            for change in item.changes if self._passwords else ():
+                kept = self._passwords.pop(change.key, None)
+                if kept is not None:
+                    self._ledger.keep_password(change.subject, *kept)
+        changes = [change for item in items for change in item.changes if change.key in self._open]
+        if changes:
+            self._ledger.intend(changes)
+
+    def keep_password(self, change: Change, upn: str, password: str) -> None:
+        """Have a password written to the hand-out file just before its request goes out."""
+        self._passwords[change.key] = (upn, password)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Note the outcome of a change. A second one for the same change is dropped."""
+        if self._open.pop(outcome.change.key, None) is None:
+            return
+        self._passwords.pop(outcome.change.key, None)
+        self._settling.append(outcome)
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def is_open(self, change: Change) -> bool:
+        """Whether the change has no outcome yet."""
+        return change.key in self._open
+
+    def flush(self) -> None:
+        """Hand gathered outcomes to the ledger."""
+        self._flush_due = False
+        if not self._settling:
+            return
+        outcomes, self._settling = self._settling, []
+        self._ledger.settle(outcomes)
+        self._progress("writing", self._total - len(self._open), self._total)
+
+    def close(self, detail: str) -> None:
+        """Put off whatever has no outcome yet."""
+        for change in list(self._open.values()):
+            self.settle(Outcome(change=change, result=Result.DEFERRED, detail=detail))
+        self.flush()

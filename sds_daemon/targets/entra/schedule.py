@@ -1,0 +1,62 @@
+"""The apply: a strand of work for each directory object the plan touches, run as soon as it can do something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sds_daemon.plan.change import Change, ChangeKind
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.targets.entra.classes import ClassStrand
+from sds_daemon.targets.entra.people import PersonStrand
+from sds_daemon.targets.entra.schools import SchoolStrand
+from sds_daemon.targets.entra.strands import Context
+
+MAKING = frozenset(
+    {
+        ChangeKind.CREATE_SCHOOL,
+        ChangeKind.CREATE_USER,
+        ChangeKind.ADOPT_USER,
+        ChangeKind.CREATE_CLASS,
+        ChangeKind.ADOPT_CLASS,
+    }
+)
+AnyStrand = PersonStrand | ClassStrand | SchoolStrand
+_STRANDS: dict[RecordKind, Callable[[Context, Ref, Sequence[Change]], AnyStrand]] = {
+    RecordKind.SCHOOL: SchoolStrand,
+    RecordKind.SECTION: ClassStrand,
+    RecordKind.STUDENT: PersonStrand,
+    RecordKind.TEACHER: PersonStrand,
+}
+
+
+def coming(changes: Sequence[Change]) -> set[Ref]:
+    """The records whose directory objects this plan makes or adopts."""
+    return {change.subject for change in changes if change.kind in MAKING}
+
+
+async def run(changes: Sequence[Change], ctx: Context) -> None:
+    """Carry the changes out; when it returns or raises, each has been settled once.
+
+    Raises what made going on impossible (TargetError).
+    """
+    try:
+        for strand in _strands(changes, ctx):
+            strand.start()
+        await ctx.pool.drain()
+    except BaseException:
+        await ctx.pool.cancel()
+        raise
+    finally:
+        ctx.recorder.close("the run ended before its turn")
+    if ctx.executor.failure is not None:
+        raise ctx.executor.failure
+
+
+def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:
+    """One strand per object: teachers' first, since classes wait for them."""
+    work: dict[Ref, list[Change]] = {}
+    for change in changes:
+        work.setdefault(change.subject, []).append(change)
+    first = {RecordKind.SCHOOL: 0, RecordKind.TEACHER: 1, RecordKind.SECTION: 3, RecordKind.STUDENT: 2}
+    order = sorted(work, key=lambda ref: first[ref.kind])
+    return [_STRANDS[ref.kind](ctx, ref, work[ref]) for ref in order]

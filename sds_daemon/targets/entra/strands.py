@@ -1,0 +1,220 @@
+"""Strands: all the work on one directory object, in order; and the pool that runs those that have something to do.
+
+A strand never waits for another one while it runs: it does what it can and returns, and is run again when what it
+lacked is there. So nothing waits for a stage it does not depend on, and no two writes to one object are under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from sds_daemon.clock import Clock
+from sds_daemon.plan.change import Change, Outcome, Result
+from sds_daemon.roster.records import Ref
+from sds_daemon.targets.base import Ledger
+from sds_daemon.targets.entra.accounts import Licenses
+from sds_daemon.targets.entra.batch import Answer, Item
+from sds_daemon.targets.entra.find import Finder
+from sds_daemon.targets.entra.recorder import Recorder
+from sds_daemon.targets.entra.refusals import Refusals
+from sds_daemon.targets.entra.requests import Requests
+
+if TYPE_CHECKING:
+    from sds_daemon.errors import TargetError
+
+RUNNING = 200
+"""Strands under way at once: enough to fill the batches in flight and the next ones."""
+
+
+class Urgency(IntEnum):
+    """Which ready strand goes first. Schools have the longest chains of writes to one object."""
+
+    SCHOOL = 0
+    CLASS = 1
+    PERSON = 2
+
+
+class Executor(Protocol):
+    """What strands need of the batch executor."""
+
+    failure: TargetError | None
+
+    async def send(self, item: Item) -> Answer:
+        """The final answer."""
+
+    def born(self, object_id: str, at: datetime | None = None) -> None:
+        """Note a new object."""
+
+
+class Objects:
+    """Directory ids of SIS records, and who waits for those still to be made.
+
+    `lack` tells why a record has no object: DEPENDENT, or DEFERRED when its making was put off.
+    """
+
+    def __init__(self, ledger: Ledger, coming: set[Ref]) -> None:
+        self._ledger = ledger
+        self._coming = coming
+        self._ids: dict[Ref, str | None] = {}
+        self._deferred: set[Ref] = set()
+        self._waiting: dict[Ref, list[Callable[[str | None], None]]] = {}
+
+    def id_of(self, ref: Ref) -> str | None:
+        """The id of an object that is there; None when there is none (yet)."""
+        if ref in self._coming:
+            return None
+        if ref not in self._ids:
+            self._ids[ref] = self._ledger.object_id(ref)
+        return self._ids[ref]
+
+    def lack(self, ref: Ref) -> Result:
+        """What becomes of changes that need an object which will not come in this run."""
+        return Result.DEFERRED if ref in self._deferred else Result.DEPENDENT
+
+    def when_known(self, ref: Ref, tell: Callable[[str | None], None]) -> None:
+        """Call `tell` with the id, or with None when the object will not come: now if that is known, else later."""
+        if ref in self._coming:
+            self._waiting.setdefault(ref, []).append(tell)
+        else:
+            tell(self.id_of(ref))
+
+    def settle(self, ref: Ref, outcome: Outcome) -> None:
+        """The object is there, or will not come in this run."""
+        if outcome.result is Result.DEFERRED:
+            self._deferred.add(ref)
+        self._coming.discard(ref)
+        made = outcome.object_id if outcome.result in (Result.DONE, Result.ALREADY) else None
+        self._ids[ref] = made
+        for tell in self._waiting.pop(ref, ()):
+            tell(made)
+
+
+class Context(msgspec.Struct, kw_only=True, eq=False):
+    """What the strands of one apply share. `unsettled`: creates of earlier runs whose answer was lost, and when."""
+
+    requests: Requests
+    executor: Executor
+    recorder: Recorder
+    finder: Finder
+    objects: Objects
+    licenses: Licenses
+    clock: Clock
+    pool: Pool
+    stop: Callable[[], bool]
+    refusals: Refusals
+    keep_passwords: bool = True
+    unsettled: dict[Ref, datetime] = {}
+    mail_looks: int = 0
+
+    async def send(self, item: Item) -> Answer:
+        """The answer to an item; a refusal that repeats itself is not asked for again."""
+        known = self.refusals.known(item)
+        if known is not None:
+            return known
+        answer = await self.executor.send(item)
+        self.refusals.note(item, answer)
+        return answer
+
+    @property
+    def stopping(self) -> bool:
+        """Whether to begin nothing new."""
+        return self.stop() or self.executor.failure is not None
+
+
+class Strand(ABC):
+    """All changes to one directory object."""
+
+    urgency: Urgency
+
+    def __init__(self, ctx: Context, ref: Ref) -> None:
+        self.ctx = ctx
+        self.ref = ref
+        self.active = False
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether `run` would do something now."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Do what can be done now."""
+
+    def wake(self) -> None:
+        """Something this strand may have waited for is there."""
+        if not self.active and self.ready():
+            self.ctx.pool.put(self)
+
+    def done(self, change: Change, result: Result, *, detail: str = "", code: str = "") -> None:
+        """Settle a change without an answer."""
+        self.ctx.recorder.settle(Outcome(change=change, result=result, code=code, detail=detail))
+
+
+class Pool:
+    """Runs ready strands, a bounded number at a time, the urgent ones first."""
+
+    def __init__(self, limit: int = RUNNING) -> None:
+        self._limit = limit
+        self._ready: dict[Urgency, deque[Strand]] = {urgency: deque() for urgency in Urgency}
+        self._running: set[asyncio.Task[None]] = set()
+        self._parked = 0
+        self._failure: BaseException | None = None
+
+    def put(self, strand: Strand) -> None:
+        """Queue a strand that is ready."""
+        strand.active = True
+        self._ready[strand.urgency].append(strand)
+        self._fill()
+
+    async def drain(self) -> None:
+        """Return when nothing is ready and nothing runs. Raises what a strand raised, after the others ended."""
+        self._fill()
+        while self._running:
+            await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
+        if self._failure is not None:
+            raise self._failure
+
+    @asynccontextmanager
+    async def parked(self) -> AsyncIterator[None]:
+        """Give up the place while waiting for something that takes long."""
+        self._parked += 1
+        self._fill()
+        try:
+            yield
+        finally:
+            self._parked -= 1
+
+    def _fill(self) -> None:
+        while len(self._running) - self._parked < self._limit:
+            strand = next((queue.popleft() for queue in self._ready.values() if queue), None)
+            if strand is None:
+                return
+            task = asyncio.get_running_loop().create_task(self._run(strand))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    async def _run(self, strand: Strand) -> None:
+        if self._failure is None and not strand.ctx.stopping:
+            await strand.run()
+            strand.active = False
+            strand.wake()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+        self._fill()
+
+    async def cancel(self) -> None:
+        """End what runs, for a caller that is itself being cancelled."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
