@@ -1,0 +1,26 @@
+"""`sds-daemon reject RUN`: refuse the held changes of a run."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("reject")
+@click.argument("run", type=int)
+@click.pass_obj
+def command(context: object, run: int) -> None:
+    """Refuse the changes held by RUN. They stay out as long as the source asks for exactly the same."""
+    from sds_daemon.assembly import open_store
+    from sds_daemon.cli.context import load_settings
+    from sds_daemon.errors import UsageError
+
+    settings, clock = load_settings(context)
+    store = open_store(settings, clock)
+    try:
+        held = store.held.by_run(run)
+        if held is None:
+            raise UsageError(f"run {run} holds nothing", remedy="sds-daemon runs lists runs and what they hold")
+        store.held.reject(held.number)
+        click.echo(f"rejected: {len(held.changes)} changes held for profile {held.profile}")
+    finally:
+        store.close()
