@@ -1,0 +1,55 @@
+"""The schools a profile means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sds_daemon.errors import ConfigurationError
+from sds_daemon.roster.records import School
+
+DISTRICT_OFFICE = "0"
+GRADUATED_STUDENTS = "999999"
+SPECIAL_NUMBERS = frozenset({DISTRICT_OFFICE, GRADUATED_STUDENTS})
+
+
+def choosable(schools: Iterable[School]) -> list[School]:
+    """The real schools, by name and number: without the district office (0) and the graduated students (999999)."""
+    real = (school for school in schools if school.number not in SPECIAL_NUMBERS)
+    return sorted(real, key=lambda school: (school.name.casefold(), school.number, school.id))
+
+
+def select_schools(schools: Iterable[School], wanted: str | tuple[str, ...]) -> dict[str, School]:
+    """The schools named, keyed by id: all of them, or by name (whole, any case) or school number.
+
+    Raises ConfigurationError that lists every entry that names no school or several, and the choices.
+    """
+    real = choosable(schools)
+    if wanted == "all":
+        return {school.id: school for school in real}
+    entries = (wanted,) if isinstance(wanted, str) else wanted
+    chosen: dict[str, School] = {}
+    faults: list[str] = [] if entries else ["schools = [] names no school"]
+    for entry in entries:
+        found = _named(real, entry)
+        if len(found) == 1:
+            chosen[found[0].id] = found[0]
+        else:
+            faults.append(_fault(entry, found))
+    if faults:
+        raise ConfigurationError("; ".join(faults), remedy=f'set schools to "all" or to some of: {_listed(real)}')
+    return chosen
+
+
+def _named(schools: list[School], entry: str) -> list[School]:
+    wanted = entry.strip().casefold()
+    return [school for school in schools if wanted and wanted in (school.name.casefold(), school.number.casefold())]
+
+
+def _fault(entry: str, found: list[School]) -> str:
+    if not found:
+        return f"schools: no school has the name or number {entry!r}"
+    return f"schools: {entry!r} is {len(found)} schools ({_listed(found)}); use the number"
+
+
+def _listed(schools: list[School]) -> str:
+    return ", ".join(f"{school.name or '(no name)'} ({school.number or 'no number'})" for school in schools) or "none"

@@ -1,0 +1,67 @@
+"""PowerSchool as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sds_daemon.clock import Clock
+from sds_daemon.config.settings import SourceSettings
+from sds_daemon.errors import SourceRefused
+from sds_daemon.roster.records import Snapshot
+from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Scope, Source, no_progress
+from sds_daemon.sources.powerschool.check import check_source
+from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session
+from sds_daemon.sources.powerschool.desk import Desk
+from sds_daemon.sources.powerschool.district import read_facts, read_schools
+from sds_daemon.sources.powerschool.reader import Reader, V1Reader
+from sds_daemon.sources.powerschool.scope import choosable
+
+READERS: tuple[Reader, ...] = (V1Reader(),)
+"""Best first: the first that the plugin allows reads the snapshot."""
+
+
+class PowerSchoolSource(Source):
+    """One PowerSchool server. Raises ConfigurationError for a url that may not be spoken to or an unusable ca_file.
+
+    `transport` options are for tests: see PowerSchoolClient.
+    """
+
+    def __init__(self, settings: SourceSettings, clock: Clock, **transport: Any) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._client = PowerSchoolClient(settings, clock, **transport)
+
+    async def check(self, scope: Scope | None) -> list[Finding]:
+        """The steps to a first answer, one finding each; stops at the step that fails."""
+        return await check_source(self._settings, self._client, self._clock, scope)
+
+    async def list_schools(self) -> list[SchoolChoice]:
+        """By name. Raises SourceError."""
+        session = Session(self._client)
+        desk = Desk(session, no_progress)
+        desk.page_sizes = (await read_facts(session)).page_sizes
+        schools = choosable(await read_schools(desk))
+        return [SchoolChoice(id=school.id, number=school.number, name=school.name) for school in schools]
+
+    async def read(
+        self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
+    ) -> Snapshot:
+        """By the best reader the plugin allows. Raises SourceError, ConfigurationError, Interrupted."""
+        session = Session(self._client, stop)
+        reader = await _usable_reader(session)
+        return await reader.read(session, scope, self._clock, progress)
+
+    async def close(self) -> None:
+        """Release connections. May be called twice."""
+        await self._client.close()
+
+
+async def _usable_reader(session: Session) -> Reader:
+    refusals: list[SourceRefused] = []
+    for reader in READERS:
+        refusal = await reader.probe(session)
+        if refusal is None:
+            return reader
+        refusals.append(refusal)
+    raise refusals[-1]
