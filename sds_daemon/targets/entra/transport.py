@@ -137,7 +137,7 @@ class GraphTransport:
         """A RequestInformation's URL as a $batch wants it: "/users?...", without root and version."""
         request.path_parameters["baseurl"] = self.cloud.base
         url: str = request.url
-        return url.removeprefix(self.cloud.base)
+        return url.removeprefix(self.cloud.base).replace("/delta()", "/delta").replace("%24", "$")
 
     async def get(self, request: Any, decoder: msgspec.json.Decoder[T]) -> T:
         """GET a RequestInformation, a relative URL ("/users?...") or a link Graph gave, decoded.
@@ -162,20 +162,23 @@ class GraphTransport:
                 raise TargetInvalid("Graph sent the same page link twice", remedy="the read is tried again next time")
             seen.add(link or "")
 
-    async def read(self, request: Any) -> Reply:
-        """GET with repeats; the last answer whatever its status. Raises TargetUnreachable when there is none."""
+    async def read(self, request: Any, content: bytes | None = None) -> Reply:
+        """GET (or, with content, a POST that only reads) with repeats; the last answer whatever its status.
+
+        Raises TargetUnreachable when there is none, TargetError of the token.
+        """
         url = self._absolute(request)
         for attempt in range(READ_ATTEMPTS):
             last = attempt == READ_ATTEMPTS - 1
             try:
-                reply = await self.request("GET", url)
+                reply = await self.request("GET" if content is None else "POST", url, content)
             except TargetUnreachable:
                 if last:
                     raise
                 await self.pause(attempt, None)
                 continue
             self.counts.reads += 1
-            if last or classify(reply.error).problem not in (Problem.THROTTLED, Problem.TRANSIENT) or reply.ok:
+            if reply.ok or last or classify(reply.error).problem not in (Problem.THROTTLED, Problem.TRANSIENT):
                 return reply
             self.counts.refused += reply.status == 429
             await self.pause(attempt, retry_after(reply.headers))
