@@ -1,0 +1,61 @@
+"""systemd's notification protocol (sd_notify(3)): datagrams to the socket named by NOTIFY_SOCKET."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+
+class Notifier:
+    """Tells systemd how the service fares. Without NOTIFY_SOCKET, and when nobody listens, it says nothing."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        values = os.environ if environment is None else environment
+        path = values.get("NOTIFY_SOCKET", "")
+        self._address = f"\0{path[1:]}" if path.startswith("@") else path
+        self._watchdog = _watchdog_seconds(values)
+
+    @property
+    def watchdog_pause(self) -> float | None:
+        """Seconds between signs of life: half of what systemd allows (sd_watchdog_enabled(3)); None: none wanted."""
+        return None if self._watchdog is None else self._watchdog / 2
+
+    def ready(self) -> None:
+        """Start-up, or a reload, is over."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The service is on its way down."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """One line shown by `systemctl status`."""
+        self._send(f"STATUS={' '.join(text.split())}")
+
+    def alive(self) -> None:
+        """A sign of life for the watchdog."""
+        if self._watchdog is not None:
+            self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)  # never wait for systemd
+            channel.sendto(message.encode(), self._address)
+
+
+def _watchdog_seconds(values: Mapping[str, str]) -> float | None:
+    microseconds = values.get("WATCHDOG_USEC", "")
+    if not microseconds.isdecimal() or not int(microseconds):
+        return None
+    if values.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(microseconds) / 1_000_000
