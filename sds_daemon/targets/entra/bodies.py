@@ -116,10 +116,10 @@ _SCHOOL = {
 _GROUP = _same("display_name", "mail_nickname", "description")
 _UNIT = _same("display_name")
 
-_USER_EXTRAS = {"state_id": "StateId", "secondary_email": "Email"}
-_CLASS_EXTRAS = {"section_number": "SectionNumber", "period": "Period"}
+USER_EXTRAS = {"state_id": "StateId", "secondary_email": "Email"}
+CLASS_EXTRAS = {"section_number": "SectionNumber", "period": "Period"}
 _GROUP_EXTRAS = {
-    **_CLASS_EXTRAS,
+    **CLASS_EXTRAS,
     "external_id": "SyncSource_SectionId",
     "course_id": "SyncSource_CourseId",
     "course_name": "CourseName",
@@ -150,7 +150,7 @@ def plain_user(values: Mapping[str, Any]) -> Body:
 
 def user_extras(values: Mapping[str, Any]) -> Body:
     """What of a person fits the School Data Sync extension alone; for PATCH /users in education tenants."""
-    return _extended(Body(User()), values, _USER_EXTRAS)
+    return _extended(Body(User()), values, USER_EXTRAS)
 
 
 def education_class(values: Mapping[str, Any]) -> Body:
@@ -160,7 +160,7 @@ def education_class(values: Mapping[str, Any]) -> Body:
 
 def class_extras(values: Mapping[str, Any]) -> Body:
     """What of a section fits the extension alone; for PATCH /groups in education tenants."""
-    return _extended(Body(Group()), values, _CLASS_EXTRAS)
+    return _extended(Body(Group()), values, CLASS_EXTRAS)
 
 
 def plain_group(values: Mapping[str, Any], *, extended: bool) -> Body:

@@ -10,13 +10,14 @@ import msgspec
 
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import IssueCode
-from sds_daemon.roster.records import Ref
+from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.targets.entra.batch import Answer
+from sds_daemon.targets.entra.bodies import CLASS_EXTRAS
 from sds_daemon.targets.entra.creating import create, finish, mail_of, write
-from sds_daemon.targets.entra.errors import Problem, Verdict
+from sds_daemon.targets.entra.errors import Problem
 from sds_daemon.targets.entra.outcomes import failed, outcome, verdict_of
-from sds_daemon.targets.entra.requests import MULTI_ADD, Add, read, relation_of
-from sds_daemon.targets.entra.strands import Context, Strand, Urgency
+from sds_daemon.targets.entra.requests import MULTI_ADD, Add, read
+from sds_daemon.targets.entra.strands import Context, Strand, Urgency, member_of
 
 _MAKING = (ChangeKind.CREATE_CLASS, ChangeKind.ADOPT_CLASS)
 _ADDS = (ChangeKind.ADD_OWNER, ChangeKind.ADD_MEMBER)
@@ -33,7 +34,7 @@ _SPOILED = frozenset(
     }
 )
 MAIL_LOOKS = 5
-_WORST_FIRST = (Result.FAILED, Result.DEFERRED, Result.DONE, Result.ALREADY)
+"""How many new classes are read for their address at most: one is enough, but a new one may not be visible yet."""
 
 
 class _Ids(msgspec.Struct):
@@ -47,9 +48,8 @@ class ClassStrand(Strand):
     """All changes to one class.
 
     A class that is to get teachers is made once one of them has an account: a group without an owner may stay
-    unprovisioned (Graph docs: group-post-groups). ADD_OWNER also makes the teacher a member, as Teams wants it, and
-    REMOVE_OWNER takes both away, unless the plan holds a change of its own for the membership. Removals come after
-    additions, owners' last; so the last owner is never missing in between.
+    unprovisioned (Graph docs: group-post-groups). Removals come after additions, owners' last, so that the last owner
+    is never missing in between.
     """
 
     urgency = Urgency.CLASS
@@ -59,51 +59,52 @@ class ClassStrand(Strand):
         self._make = next((change for change in changes if change.kind in _MAKING), None)
         self._update = next((change for change in changes if change.kind is ChangeKind.UPDATE_CLASS), None)
         self._adds = [change for change in changes if change.kind in _ADDS]
-        self._own_members = {c.member for c in changes if c.kind in (ChangeKind.ADD_MEMBER, ChangeKind.REMOVE_MEMBER)}
         self._removals = _removals(changes)
-        self._owners: deque[Add] = deque()
-        self._members: deque[Add] = deque()
-        self._size = 0
+        self._queues: tuple[deque[Add], ...] = (deque(), deque(), deque())  # owners, teachers as members, students
         self._waiting = len(self._adds)
         self._owners_waiting = sum(change.kind is ChangeKind.ADD_OWNER for change in self._adds)
         self._wants_owner = self._owners_waiting > 0
-        self._lost_owner = Result.DEPENDENT
+        self._without_owner = Result.DEPENDENT
         self._given_up: Result | None = None
 
     def start(self) -> None:
         """Subscribe to the people who are to come in."""
         adds, self._adds = self._adds, []
         for change in adds:
-            self.ctx.objects.when_known(_member(change), partial(self._known, change))
+            self.ctx.objects.when_known(member_of(change), partial(self._known, change))
         self.wake()
 
     def _known(self, change: Change, member_id: str | None) -> None:
         owner = change.kind is ChangeKind.ADD_OWNER
         self._waiting -= 1
         self._owners_waiting -= owner
-        if self._given_up is not None or member_id is None:
-            lack = self.ctx.objects.lack(_member(change))
-            self._lost_owner = lack if owner else self._lost_owner
+        if member_id is None or self._given_up is not None:
+            lack = self.ctx.objects.lack(member_of(change))
+            self._without_owner = lack if owner else self._without_owner
             self.done(change, self._given_up or lack)
         else:
-            self._put(Add(change, member_id, owner, not owner or change.member not in self._own_members))
+            self._put([Add(change, member_id)])
         self.wake()
 
-    def _put(self, *adds: Add) -> None:
+    def _put(self, adds: Iterable[Add]) -> None:
         for add in adds:
-            (self._owners if add.change.kind is ChangeKind.ADD_OWNER else self._members).append(add)
-            self._size += add.size
+            teacher = member_of(add.change).kind is RecordKind.TEACHER
+            self._queues[0 if add.change.kind is ChangeKind.ADD_OWNER else 1 if teacher else 2].append(add)
+
+    @property
+    def _size(self) -> int:
+        return sum(map(len, self._queues))
 
     def ready(self) -> bool:
         """Whether the class can be made or written now, or enough people are there for a request."""
         if self._make is not None:
             return self._can_make()
-        whole = self._waiting == 0
-        enough = self._size >= MULTI_ADD or (whole and self._size > 0)
-        return enough or self._update is not None or (whole and bool(self._removals))
+        if self._waiting:
+            return self._update is not None or self._size >= MULTI_ADD
+        return self._update is not None or self._size > 0 or bool(self._removals)
 
     def _can_make(self) -> bool:
-        if self._wants_owner and not self._owners:
+        if self._wants_owner and not self._queues[0]:
             return self._owners_waiting == 0
         return not self._rides_along() or self._size >= MULTI_ADD or self._waiting == 0
 
@@ -131,40 +132,35 @@ class ClassStrand(Strand):
     # Making
 
     async def _making(self, change: Change) -> None:
-        self._make = None
-        if self._wants_owner and not self._owners:
-            made = Outcome(change=change, result=self._lost_owner, detail="none of its teachers could be synced")
+        if self._wants_owner and not self._queues[0]:
+            made = Outcome(change=change, result=self._without_owner, detail="none of its teachers could be synced")
+            self._settle_made(made)
         elif change.kind is ChangeKind.ADOPT_CLASS:
             items = partial(self.ctx.requests.update_class, change, change.object_id or "")
-            made = await write(self.ctx, change, items)
+            self._settle_made(await write(self.ctx, change, items))
         else:
-            return await self._create(change)
-        self._settle_made(made)
-        return None
+            await self._create(change, self._take() if self._rides_along() else [])
 
     def _settle_made(self, made: Outcome, riders: Iterable[Add] = ()) -> None:
+        self._make = None
         self.ctx.recorder.settle(made)
         for add in riders:
             self.done(add.change, Result.DONE)
         self.ctx.objects.settle(self.ref, made)
 
-    async def _create(self, change: Change) -> None:
-        riders = self._take() if not self.ctx.requests.education_classes else []
-        while True:
-            made, answer = await create(self.ctx, change, partial(self.ctx.requests.create_class, change, riders))
-            missing = _missing(answer)
-            gone = [add for add in riders if missing and add.member_id == missing]
-            if not gone:
-                break
+    async def _create(self, change: Change, riders: list[Add]) -> None:
+        made, answer = await create(self.ctx, change, partial(self.ctx.requests.create_class, change, riders))
+        gone = _named(riders, answer)
+        if gone:
             self._fail_gone(gone)
-            riders = [add for add in riders if add not in gone]
-            if self._wants_owner and not any(add.owner for add in riders):
-                break
-        if made.result is Result.DONE:
-            made = await finish(self.ctx, made, self.ctx.requests.class_extras(change, made.object_id or ""))
-            return self._settle_made(await self._with_mail(made), riders)
-        self._put(*riders)
-        return self._settle_made(made)
+            self._put(add for add in riders if add not in gone)
+            return await self._making(change)
+        if made.result is not Result.DONE:
+            self._put(riders)
+            return self._settle_made(made)
+        extras = self.ctx.requests.class_extras(change, made.object_id or "")
+        made = await finish(self.ctx, made, extras, CLASS_EXTRAS)
+        return self._settle_made(await self._with_mail(made), riders)
 
     async def _with_mail(self, made: Outcome) -> Outcome:
         """The address of the first classes made, which the education API does not tell: the core compares domains."""
@@ -179,14 +175,14 @@ class ClassStrand(Strand):
         return msgspec.structs.replace(made, extra={**made.extra, "mail": mail})
 
     def _give_up(self, result: Result) -> None:
+        """The class will not be there in this run: neither will anybody in it."""
         self._given_up = result
-        pending = [add.change for add in (*self._owners, *self._members)] + [r.change for r in self._removals]
-        pending += [r.member for r in self._removals if r.member is not None]
+        pending = [add.change for queue in self._queues for add in queue] + list(self._removals)
         pending += [self._update] if self._update is not None else []
-        self._owners.clear()
-        self._members.clear()
+        for queue in self._queues:
+            queue.clear()
         self._removals.clear()
-        self._size, self._update = 0, None
+        self._update = None
         for change in pending:
             self.done(change, result)
 
@@ -194,16 +190,11 @@ class ClassStrand(Strand):
 
     def _take(self) -> list[Add]:
         """The next request's additions, owners first: a full one, or what there is when nobody more is to come."""
-        if self._size < MULTI_ADD and self._waiting:
+        if self._waiting and self._size < MULTI_ADD:
             return []
         chunk: list[Add] = []
-        room = MULTI_ADD
-        for queue in (self._owners, self._members):
-            while queue and queue[0].size <= room:
-                add = queue.popleft()
-                room -= add.size
-                chunk.append(add)
-        self._size -= MULTI_ADD - room
+        for queue in self._queues:
+            chunk += [queue.popleft() for _ in range(min(len(queue), MULTI_ADD - len(chunk)))]
         return chunk
 
     async def _add(self, group_id: str, chunk: list[Add]) -> None:
@@ -213,33 +204,32 @@ class ClassStrand(Strand):
         verdict = verdict_of(answer)
         if verdict.problem not in _SPOILED or verdict.missing == group_id:
             return self._settle_all(chunk, answer)
-        return await self._add_spoiled(group_id, chunk, verdict)
+        return await self._add_spoiled(group_id, chunk, answer)
 
     def _settle_all(self, chunk: Iterable[Add], answer: Answer) -> None:
         for add in chunk:
             self.ctx.recorder.settle(outcome(add.change, answer))
 
-    async def _add_spoiled(self, group_id: str, chunk: list[Add], verdict: Verdict) -> None:
+    async def _add_spoiled(self, group_id: str, chunk: list[Add], answer: Answer) -> None:
         """Nothing of the chunk was added: set aside what spoils it, if that can be told, else go one by one."""
-        gone = [add for add in chunk if verdict.missing and add.member_id == verdict.missing]
+        gone = _named(chunk, answer)
         self._fail_gone(gone)
-        rest = [add for add in chunk if add not in gone]
-        left = await self._sifted(group_id, rest) if verdict.problem is Problem.ALREADY_EXISTS else rest
-        if sum(add.size for add in left) < sum(add.size for add in chunk):
-            return self._put(*left)
+        left = [add for add in chunk if add not in gone]
+        if verdict_of(answer).problem is Problem.ALREADY_EXISTS:
+            left = await self._sifted(group_id, left)
+        if len(left) < len(chunk):
+            return self._put(left)
         for add in left:
-            await self._add_singly(group_id, add)
+            self.ctx.recorder.settle(outcome(add.change, await self.ctx.send(self.ctx.requests.add_one(group_id, add))))
         return None
 
     async def _sifted(self, group_id: str, chunk: list[Add]) -> list[Add]:
         """What of a chunk is not there already. A first page is enough: whoever it misses is added singly."""
-        owners = await self._ids(f"/groups/{group_id}/owners") if any(add.owner for add in chunk) else frozenset()
-        members = await self._ids(f"/groups/{group_id}/members")
-        left = [(add, add.without(owners, members)) for add in chunk]
-        for add, rest in left:
-            if rest is None:
+        present = {name: await self._ids(f"/groups/{group_id}/{name}") for name in {add.relation for add in chunk}}
+        for add in chunk:
+            if add.member_id in present[add.relation]:
                 self.done(add.change, Result.ALREADY)
-        return [rest for _, rest in left if rest is not None]
+        return [add for add in chunk if add.member_id not in present[add.relation]]
 
     async def _ids(self, url: str) -> frozenset[str]:
         answer = await self.ctx.send(read(url, select="id", top="999"))
@@ -250,71 +240,48 @@ class ClassStrand(Strand):
         except (msgspec.DecodeError, UnicodeDecodeError):
             return frozenset()
 
-    async def _add_singly(self, group_id: str, add: Add) -> None:
-        relations = ["owners"] * add.owner + ["members"] * add.member
-        results: list[Outcome] = []
-        for relation in relations:
-            item = self.ctx.requests.add_one(add.change, relation, group_id, add.member_id)
-            results.append(outcome(add.change, await self.ctx.send(item)))
-        self.ctx.recorder.settle(min(results, key=lambda result: _WORST_FIRST.index(result.result)))
-
     def _fail_gone(self, adds: Iterable[Add]) -> None:
         for add in adds:
-            self.ctx.recorder.settle(
-                failed(add.change, IssueCode.OBJECT_DELETED, "the directory no longer has the account", status=404)
-            )
+            detail = "the directory no longer has the account"
+            self.ctx.recorder.settle(failed(add.change, IssueCode.OBJECT_DELETED, detail, status=404))
 
     # Emptying
 
     async def _remove(self, group_id: str) -> None:
         while self._removals and not self._waiting and not self._size and not self.ctx.stopping:
-            removal = self._removals.popleft()
-            result = await self._remove_one(group_id, removal.change, relation_of(removal.change.kind))
-            if removal.change.kind is ChangeKind.REMOVE_OWNER:
-                result = await self._remove_owner_as_member(group_id, removal, result)
+            change = self._removals.popleft()
+            result = await self._remove_one(group_id, change)
             self.ctx.recorder.settle(result)
+            if change.kind is ChangeKind.REMOVE_OWNER and result.result is Result.FAILED:
+                self._keep_as_member(change)
 
-    async def _remove_one(self, group_id: str, change: Change, relation: str) -> Outcome:
-        member_id = self.ctx.objects.id_of(_member(change))
+    async def _remove_one(self, group_id: str, change: Change) -> Outcome:
+        member_id = self.ctx.objects.id_of(member_of(change))
         if member_id is None:
-            return Outcome(change=change, result=self.ctx.objects.lack(_member(change)))
-        return outcome(change, await self.ctx.send(self.ctx.requests.remove_one(change, relation, group_id, member_id)))
+            return Outcome(change=change, result=self.ctx.objects.lack(member_of(change)))
+        return outcome(change, await self.ctx.send(self.ctx.requests.remove_one(change, group_id, member_id)))
 
-    async def _remove_owner_as_member(self, group_id: str, removal: _Removal, owner: Outcome) -> Outcome:
-        gone = owner.result in (Result.DONE, Result.ALREADY)
-        if removal.member is not None:
-            member = removal.member
-            left = await self._remove_one(group_id, member, "members") if gone else None
-            self.ctx.recorder.settle(left or Outcome(change=member, result=Result.DEPENDENT))
-            return owner
-        if not gone or removal.change.member in self._own_members:
-            return owner
-        member_left = await self._remove_one(group_id, removal.change, "members")
-        return min(owner, member_left, key=lambda result: _WORST_FIRST.index(result.result))
+    def _keep_as_member(self, owner: Change) -> None:
+        """Who stays an owner stays a member: an owner alone cannot work in Teams (Graph docs: educationClass)."""
+        kept = [change for change in self._removals if change.member == owner.member]
+        for change in kept:
+            self._removals.remove(change)
+            self.done(change, Result.DEPENDENT)
 
 
-class _Removal(msgspec.Struct, eq=False):
-    """A removal; `member` is the change that takes a former owner out as a member, sent after it."""
-
-    change: Change
-    member: Change | None = None
-
-
-def _removals(changes: Sequence[Change]) -> deque[_Removal]:
-    """Members first, owners last, an owner's own membership after his ownership."""
+def _removals(changes: Sequence[Change]) -> deque[Change]:
+    """Members first, owners last, each former owner's own membership right after his ownership."""
     owners = [change for change in changes if change.kind is ChangeKind.REMOVE_OWNER]
-    former = {change.member for change in owners}
     members = {change.member: change for change in changes if change.kind is ChangeKind.REMOVE_MEMBER}
-    plain = [_Removal(change) for change in members.values() if change.member not in former]
-    return deque([*plain, *(_Removal(change, members.get(change.member)) for change in owners)])
+    former = {change.member: members.pop(change.member, None) for change in owners}
+    order = deque(members.values())
+    for change in owners:
+        own = former[change.member]
+        order.extend([change] if own is None else [change, own])
+    return order
 
 
-def _missing(answer: Answer | None) -> str:
-    return verdict_of(answer).missing if answer is not None and answer.error is not None else ""
-
-
-def _member(change: Change) -> Ref:
-    """The person of a membership; a membership without one is a defect of the planner."""
-    if change.member is None:
-        raise ValueError(f"{change.kind} of {change.subject} names no member")
-    return change.member
+def _named(adds: Iterable[Add], answer: Answer | None) -> list[Add]:
+    """The additions whose account a 404 names."""
+    missing = verdict_of(answer).missing if answer is not None and answer.error is not None else ""
+    return [add for add in adds if missing and add.member_id == missing]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -134,11 +134,14 @@ async def write(ctx: Context, change: Change, build: Callable[[], list[Item]]) -
     return Outcome(change=change, result=result, status=status, object_id=change.object_id)
 
 
-async def finish(ctx: Context, made: Outcome, extras: list[Item]) -> Outcome:
-    """The second write of a create, for attributes the first could not carry; `extra["unwritten"]` when it failed."""
+async def finish(ctx: Context, made: Outcome, extras: list[Item], names: Iterable[str]) -> Outcome:
+    """The second write of a create, for attributes the first could not carry: `names`.
+
+    `extra["unwritten"]` lists them when it failed: the object is there, they are not.
+    """
     for item in extras:
         answer = await ctx.send(item)
         if not answer.ok:
-            decision = decide(made.change.kind, answer, hide=personal_values(made.change))
-            return msgspec.structs.replace(made, detail=decision.detail, extra={**made.extra, "unwritten": True})
+            detail = decide(made.change.kind, answer, hide=personal_values(made.change)).detail
+            return msgspec.structs.replace(made, detail=detail, extra={**made.extra, "unwritten": list(names)})
     return made

@@ -9,6 +9,7 @@ from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import Ref
 from sds_daemon.targets.entra.accounts import make_password
 from sds_daemon.targets.entra.batch import Answer
+from sds_daemon.targets.entra.bodies import USER_EXTRAS
 from sds_daemon.targets.entra.creating import create, finish, write
 from sds_daemon.targets.entra.errors import Problem
 from sds_daemon.targets.entra.outcomes import failed, outcome, verdict_of
@@ -54,7 +55,8 @@ class PersonStrand(Strand):
             made, _ = await self._create_with_password(change)
         if made.object_id is None:
             return made
-        return await finish(self.ctx, made, self.ctx.requests.user_extras(change, made.object_id))
+        extras = self.ctx.requests.user_extras(change, made.object_id)
+        return await finish(self.ctx, made, extras, USER_EXTRAS)
 
     async def _create_with_password(self, change: Change) -> tuple[Outcome, Answer | None]:
         password = make_password()

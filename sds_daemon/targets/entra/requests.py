@@ -31,23 +31,15 @@ _RELATION = {
 
 
 class Add(msgspec.Struct, eq=False):
-    """A membership to add to a group. An owner becomes a member too, unless another change of the plan does that."""
+    """A person to add to a group, whose account is there."""
 
     change: Change
     member_id: str
-    owner: bool
-    member: bool
 
     @property
-    def size(self) -> int:
-        """References it takes of the twenty."""
-        return self.owner + self.member
-
-    def without(self, owners: frozenset[str], members: frozenset[str]) -> Add | None:
-        """What is left of it for a group that holds these; None when it is all there."""
-        owner = self.owner and self.member_id not in owners
-        member = self.member and self.member_id not in members
-        return Add(self.change, self.member_id, owner, member) if owner or member else None
+    def relation(self) -> str:
+        """ "owners" or "members"."""
+        return relation_of(self.change.kind)
 
 
 class Requests:
@@ -121,7 +113,7 @@ class Requests:
         )
         item.changes = (change, *(add.change for add in adds))
         item.needs = frozenset(add.member_id for add in adds)
-        item.adds = sum(add.size for add in adds)
+        item.adds = len(adds)
         return item
 
     def _group_body(self, change: Change, values: dict[str, Any]) -> Body:
@@ -135,10 +127,10 @@ class Requests:
         return body
 
     def update_class(self, change: Change, group_id: str) -> list[Item]:
-        """Changed attributes of a class; also the anchor of an adopted one (ADOPT_CLASS)."""
+        """Changed attributes of a class, and our mark where it is due (ADOPT_CLASS)."""
         if not self.education_classes:
             body = bodies.plain_group(change.values, extended=self.education)
-            if change.kind is ChangeKind.ADOPT_CLASS:
+            if _source(change):
                 bodies.mark_group(body, change.subject, _source(change), extended=self.education)
             return self._patch(self._builders.groups.by_group_id(group_id), body, change, group_id)
         builder = self._builders.education.classes.by_education_class_id(group_id)
@@ -165,15 +157,17 @@ class Requests:
 
     def _unit_body(self, change: Change, values: dict[str, Any]) -> Body:
         body = bodies.plain_school(values)
-        mark = bodies.unit_mark(_source(change), change.subject)
-        body.model.description = f"School kept in step with the student information system {mark}"
+        if _source(change):
+            mark = bodies.unit_mark(_source(change), change.subject)
+            body.model.description = f"School kept in step with the student information system {mark}"
+            body.empty = False
         return body
 
     def update_school(self, change: Change, school_id: str) -> list[Item]:
         """Changed attributes of a school."""
         if not self.education:
             builder = self._builders.directory.administrative_units.by_administrative_unit_id(school_id)
-            return self._patch(builder, bodies.plain_school(change.values), change, school_id)
+            return self._patch(builder, self._unit_body(change, change.values), change, school_id)
         builder = self._builders.education.schools.by_education_school_id(school_id)
         return self._patch(builder, bodies.education_school(change.values), change, school_id, education=True)
 
@@ -187,24 +181,25 @@ class Requests:
             body=msgspec.json.encode(self._binds(adds)),
             objects=frozenset({group_id}),
             needs=frozenset(add.member_id for add in adds),
-            adds=sum(add.size for add in adds),
+            adds=len(adds),
             kind="group.add",
             changes=tuple(add.change for add in adds),
         )
 
     def _binds(self, adds: Sequence[Add]) -> dict[str, list[str]]:
-        owners = [self._object(add.member_id) for add in adds if add.owner]
-        members = [self._object(add.member_id) for add in adds if add.member]
-        binds = {"owners@odata.bind": owners, "members@odata.bind": members}
-        return {name: refs for name, refs in binds.items() if refs}
+        binds: dict[str, list[str]] = {}
+        for add in adds:
+            binds.setdefault(f"{add.relation}@odata.bind", []).append(self._object(add.member_id))
+        return binds
 
-    def add_one(self, change: Change, relation: str, group_id: str, member_id: str) -> Item:
-        """One reference to a group; `relation` is "owners" or "members"."""
-        return self._reference(change, f"/groups/{group_id}/{relation}", group_id, self._object(member_id), member_id)
+    def add_one(self, group_id: str, add: Add) -> Item:
+        """One reference to a group."""
+        collection = f"/groups/{group_id}/{add.relation}"
+        return self._reference(add.change, collection, group_id, self._object(add.member_id), add.member_id)
 
-    def remove_one(self, change: Change, relation: str, group_id: str, member_id: str) -> Item:
+    def remove_one(self, change: Change, group_id: str, member_id: str) -> Item:
         """One reference off a group. The address ends in /$ref: without it Graph would delete the person."""
-        return self._unreference(change, f"/groups/{group_id}/{relation}", group_id, member_id)
+        return self._unreference(change, f"/groups/{group_id}/{relation_of(change.kind)}", group_id, member_id)
 
     def add_to_school(self, change: Change, school_id: str, member_id: str) -> Item:
         """A person or a class to a school."""

@@ -11,7 +11,7 @@ from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import Ref
 from sds_daemon.targets.entra.creating import create, write
 from sds_daemon.targets.entra.outcomes import outcome
-from sds_daemon.targets.entra.strands import Context, Strand, Urgency
+from sds_daemon.targets.entra.strands import Context, Strand, Urgency, member_of
 
 WINDOW = 20
 """References of one school handed to the executor at a time; it keeps them from being written side by side."""
@@ -38,13 +38,13 @@ class SchoolStrand(Strand):
         """Subscribe to whoever is to be attached."""
         adds, self._adds = self._adds, []
         for change in adds:
-            self.ctx.objects.when_known(_member(change), partial(self._known, change))
+            self.ctx.objects.when_known(member_of(change), partial(self._known, change))
         self.wake()
 
     def _known(self, change: Change, member_id: str | None) -> None:
         self._waiting -= 1
         if member_id is None:
-            self.done(change, self.ctx.objects.lack(_member(change)))
+            self.done(change, self.ctx.objects.lack(member_of(change)))
         else:
             self._ready.append((change, member_id))
         self.wake()
@@ -83,9 +83,9 @@ class SchoolStrand(Strand):
     async def _detach(self, school_id: str) -> None:
         while self._removals and not self._waiting and not self._ready and not self.ctx.stopping:
             change = self._removals.popleft()
-            member_id = self.ctx.objects.id_of(_member(change))
+            member_id = self.ctx.objects.id_of(member_of(change))
             if member_id is None:
-                self.done(change, self.ctx.objects.lack(_member(change)))
+                self.done(change, self.ctx.objects.lack(member_of(change)))
                 continue
             answer = await self.ctx.send(self.ctx.requests.remove_from_school(change, school_id, member_id))
             self.ctx.recorder.settle(outcome(change, answer))
@@ -99,10 +99,3 @@ class SchoolStrand(Strand):
         self._update = None
         for change in pending:
             self.done(change, result)
-
-
-def _member(change: Change) -> Ref:
-    """The person or class of a membership; a membership without one is a defect of the planner."""
-    if change.member is None:
-        raise ValueError(f"{change.kind} of {change.subject} names no member")
-    return change.member

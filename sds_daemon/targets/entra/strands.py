@@ -29,7 +29,7 @@ from sds_daemon.targets.entra.refusals import Refusals
 from sds_daemon.targets.entra.requests import Requests
 
 if TYPE_CHECKING:
-    from sds_daemon.errors import TargetError
+    from sds_daemon.errors import SdsError
 
 RUNNING = 200
 """Strands under way at once: enough to fill the batches in flight and the next ones."""
@@ -46,7 +46,7 @@ class Urgency(IntEnum):
 class Executor(Protocol):
     """What strands need of the batch executor."""
 
-    failure: TargetError | None
+    failure: SdsError | None
 
     async def send(self, item: Item) -> Answer:
         """The final answer."""
@@ -218,3 +218,10 @@ class Pool:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def member_of(change: Change) -> Ref:
+    """The person or class of a membership. Raises ValueError where the planner named none: a defect."""
+    if change.member is None:
+        raise ValueError(f"{change.kind} of {change.subject} names no member")
+    return change.member
