@@ -22,7 +22,7 @@ class Side(Protocol):
     """A server that answers its own part of the administration."""
 
     async def admin(self, method: str, path: str, query: dict[str, str], body: object) -> Answer:
-        """Status and JSON value for a whole path such as `/_sandbox/entra/state`."""
+        """Status and JSON value; `path` is what follows `/_sandbox/entra/` or the like."""
         ...
 
 
@@ -46,9 +46,9 @@ class Administration:
 
     async def _answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         part = path.removeprefix(_BASE)
-        side, _, _ = part.partition("/")
+        side, _, rest = part.partition("/")
         if path != part and side in self._sides:
-            return await self._sides[side].admin(method, path, query, body)
+            return await self._sides[side].admin(method, rest, query, body)
         match method, part:
             case "GET", "health":
                 return 200, {"ok": True}

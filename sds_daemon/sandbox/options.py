@@ -17,7 +17,7 @@ class SandboxOptions:
     """`district` is `csv:DIR` or None for a generated one; `today` moves both servers to that day.
 
     `users`: "create" starts with an empty directory, "match" with an account per person, of which `users_missing` are
-    left out and `users_ambiguous` have a namesake. `write_quota` and `lag` are in sandbox time. `powerschool` and
+    left out and `users_ambiguous` have a namesake (same mailNickname). `write_quota` and `lag` are in sandbox time. `powerschool` and
     `entra` are further settings of the two servers by name.
     """
 

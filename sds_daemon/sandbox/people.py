@@ -14,14 +14,15 @@ User = dict[str, Any]
 def directory_users(district: District, *, missing: int = 0, ambiguous: int = 0) -> Iterator[User]:
     """Users as Graph shows them, plus `licenses` (part numbers), for all active students and current teachers.
 
-    The last `missing` people have none; the first `ambiguous` ones have a namesake with the same mail and mailNickname.
+    The last `missing` people have none; the first `ambiguous` ones have a namesake with the same mailNickname.
     """
     people = list(_people(district))
     for index, (row, username, sku) in enumerate(people[: len(people) - missing]):
         user = _user(row, username, district.domain, sku)
         yield user
         if index < ambiguous:
-            yield {**user, "userPrincipalName": f"other.{username}@{district.domain}", "licenses": []}
+            # Entra keeps UPNs and addresses unique; only the nickname can be held by two people.
+            yield {**user, "userPrincipalName": f"other.{username}@{district.domain}", "mail": None, "licenses": []}
 
 
 def _people(district: District) -> Iterator[tuple[model.Student | model.User, str, str]]:
