@@ -6,9 +6,9 @@ import asyncio
 import random
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,15 +32,6 @@ MAX_BODY = 64 * 1024 * 1024
 """Bytes of a decoded answer; Graph's largest pages are about 1 MB."""
 READ_ATTEMPTS = 6
 _JSON = {"Content-Type": "application/json"}
-
-
-class Page(Protocol):
-    """A decoded page of a collection."""
-
-    next_link: str | None
-
-
-PageT = TypeVar("PageT", bound=Page)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -150,18 +141,6 @@ class GraphTransport:
             raise refusal(reply.error, f"GET {urlsplit(url).path}")
         return self.decode(reply, decoder, url)
 
-    async def pages(self, request: Any, decoder: msgspec.json.Decoder[PageT]) -> AsyncIterator[PageT]:
-        """GET a collection page by page. Raises as `get` does, and TargetInvalid for a link that leaves Graph."""
-        link: Any = request
-        seen: set[str] = set()
-        while link is not None:
-            page = await self.get(link, decoder)
-            yield page
-            link = page.next_link
-            if link in seen:
-                raise TargetInvalid("Graph sent the same page link twice", remedy="the read is tried again next time")
-            seen.add(link or "")
-
     async def read(self, request: Any, content: bytes | None = None) -> Reply:
         """GET (or, with content, a POST that only reads) with repeats; the last answer whatever its status.
 
@@ -206,6 +185,10 @@ class GraphTransport:
         """Wait Retry-After seconds, or an exponential back-off with jitter (0.5 s doubling to 30 s)."""
         backoff = min(30.0, 0.5 * 2**attempt) * random.uniform(0.75, 1.25) * self.scale  # noqa: S311
         await self._sleep(min(wait, 300.0) if wait is not None else backoff)
+
+    def link(self, url: str) -> str:
+        """A page link Graph gave, as a $batch wants it. Raises TargetInvalid for one that leaves this Graph."""
+        return self._absolute(url).removeprefix(self.cloud.base)
 
     def decode(self, reply: Reply, decoder: msgspec.json.Decoder[T], url: str) -> T:
         """Decode a 2xx body. Raises TargetInvalid naming the path."""

@@ -71,9 +71,9 @@ class UserRow(msgspec.Struct, rename="camel", kw_only=True):
     """A user of /users/delta or getByIds. UNSET: not in the answer."""
 
     id: str
-    user_principal_name: str | None | msgspec.UnsetType = msgspec.UNSET
+    user_principal_name: str | msgspec.UnsetType | None = msgspec.UNSET
     mail: str | None = None
-    mail_nickname: str | None | msgspec.UnsetType = msgspec.UNSET
+    mail_nickname: str | msgspec.UnsetType | None = msgspec.UNSET
     display_name: str | None = None
     account_enabled: bool | None = None
     on_premises_sync_enabled: bool | None = None
@@ -109,10 +109,10 @@ class GroupRow(msgspec.Struct, rename="camel", kw_only=True):
 
     id: str
     display_name: str | None = None
-    mail_nickname: str | None | msgspec.UnsetType = msgspec.UNSET
+    mail_nickname: str | msgspec.UnsetType | None = msgspec.UNSET
     mail: str | None = None
     created_date_time: str | None = None
-    group_types: list[str] | None | msgspec.UnsetType = msgspec.UNSET
+    group_types: list[str] | msgspec.UnsetType | None = msgspec.UNSET
     unique_name: str | None = None
     removed: Removed | None = msgspec.field(name="@removed", default=None)
 

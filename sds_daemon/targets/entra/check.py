@@ -1,0 +1,245 @@
+"""`check`, the tenant's half: what works, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sds_daemon.errors import ConfigurationError, SdsError
+from sds_daemon.sources.base import Finding
+from sds_daemon.targets.base import Sku, TenantFacts
+from sds_daemon.targets.entra import facts as preflight
+from sds_daemon.targets.entra.facts import Education
+from sds_daemon.targets.entra.transport import GraphTransport, tls_context
+
+_TIMEOUT = 10.0
+_SOON = timedelta(days=30)
+
+
+async def findings(
+    transport: GraphTransport,
+    *,
+    class_api: str,
+    creating: bool,
+    licenses: Sequence[str],
+    domains: Sequence[str],
+) -> list[Finding]:
+    """Connection, credentials, permissions, domains, licences, education. Never raises for a fault: it stands in the list.
+
+    Stops after the first stage that makes the following ones pointless.
+    """
+    found = [finding async for finding in _connection(transport)]
+    found += _credentials(transport)
+    if any(finding.level == "error" for finding in found):
+        return found
+    try:
+        await transport.roles()
+        found.append(Finding(level="ok", topic="credentials", message="the token authority accepts the app"))
+        facts = await preflight.gather(transport, class_api=class_api, creating=creating, licenses=bool(licenses))
+        probe = await preflight.probe_education(transport)
+    except SdsError as error:
+        return [*found, _error("credentials", error)]
+    return [
+        *found,
+        *_permissions(facts),
+        *_tenant(facts, probe, creating=creating),
+        *_domains(facts, domains),
+        *_licenses(facts, licenses),
+    ]
+
+
+def _error(topic: str, error: SdsError) -> Finding:
+    return Finding(level="error", topic=topic, message=error.message, remedy=error.remedy or "")
+
+
+# Network: name, port, TLS, told apart
+
+
+async def _connection(transport: GraphTransport) -> AsyncIterator[Finding]:
+    if not transport.cloud.loopback and _has_proxy():
+        yield Finding(
+            level="note", topic="network", message="a proxy is set in the environment; names and ports are its business"
+        )
+        return
+    try:
+        context = tls_context(transport.settings)
+    except ConfigurationError as error:
+        yield _error("network", error)
+        return
+    for url in (transport.cloud.authority, transport.cloud.graph):
+        yield await _reach(url, context)
+
+
+def _has_proxy() -> bool:
+    return any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
+
+
+async def _reach(url: str, context: ssl.SSLContext) -> Finding:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    where = f"{host}:{port}"
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return _unreachable(where, f"the name {host} cannot be resolved", "check the DNS of this machine and the URL")
+    try:
+        secure = context if parts.scheme == "https" else None
+        opening = asyncio.open_connection(host, port, ssl=secure, server_hostname=host if secure else None)
+        _, writer = await asyncio.wait_for(opening, _TIMEOUT)
+    except ssl.SSLCertVerificationError as error:
+        return _unreachable(
+            where,
+            f"the certificate of {where} cannot be verified: {error.verify_message}",
+            "set ca_file to the authority that signed it, or check for a proxy that opens TLS",
+        )
+    except ssl.SSLError as error:
+        return _unreachable(where, f"{where} does not speak TLS ({error.reason})", "check the URL and any proxy")
+    except TimeoutError:
+        return _unreachable(where, f"{where} does not answer", f"open outgoing port {port} in the firewall")
+    except OSError as error:
+        return _unreachable(
+            where, f"{where} refuses the connection ({error.strerror})", "check the URL and the firewall"
+        )
+    writer.close()
+    return Finding(level="ok", topic="network", message=f"{where} answers")
+
+
+def _unreachable(where: str, message: str, remedy: str) -> Finding:
+    return Finding(level="error", topic="network", message=message, remedy=remedy, data={"address": where})
+
+
+# Secret or certificate
+
+
+def _credentials(transport: GraphTransport) -> list[Finding]:
+    if transport.settings.certificate is not None:
+        return [_certificate(transport, transport.settings.certificate)]
+    return [
+        Finding(
+            level="note",
+            topic="credentials",
+            message="when the client secret expires cannot be read by the app",
+            remedy="note the date shown in the app registration, or use a certificate",
+        )
+    ]
+
+
+def _certificate(transport: GraphTransport, path: Path) -> Finding:
+    from cryptography import x509
+
+    try:
+        ends = min(c.not_valid_after_utc for c in x509.load_pem_x509_certificates(path.read_bytes()))
+    except OSError as error:
+        return Finding(level="error", topic="credentials", message=f"{path} cannot be read: {error.strerror}")
+    except ValueError:
+        return Finding(
+            level="error",
+            topic="credentials",
+            message=f"{path} holds no PEM certificate",
+            remedy="put the private key and the certificate into one PEM file",
+        )
+    left = ends - transport.clock.now()
+    data = {"expires": ends.isoformat()}
+    if left <= timedelta(0):
+        message, level = f"the certificate expired on {ends:%Y-%m-%d}", "error"
+    else:
+        message, level = f"the certificate expires on {ends:%Y-%m-%d}", "warning" if left < _SOON else "ok"
+    remedy = "" if level == "ok" else "make a new certificate and upload its public part to the app registration"
+    return Finding(level=level, topic="credentials", message=message, remedy=remedy, data=data)
+
+
+# The tenant
+
+
+def _permissions(facts: TenantFacts) -> list[Finding]:
+    if not facts.missing_permissions:
+        return [Finding(level="ok", topic="permissions", message="every permission needed is granted")]
+    return [
+        Finding(
+            level="error",
+            topic="permissions",
+            message=f"the application permission {name} is missing",
+            remedy="add it under API permissions, Microsoft Graph, application permissions; grant admin consent",
+            data={"permission": name},
+        )
+        for name in facts.missing_permissions
+    ]
+
+
+def _tenant(facts: TenantFacts, probe: Education, *, creating: bool) -> list[Finding]:
+    name = facts.display_name or facts.tenant_id
+    if probe is Education.YES:
+        found = [Finding(level="ok", topic="tenant", message=f"{name} is an education tenant")]
+    elif probe is Education.NOT_PERMITTED:
+        found = [
+            Finding(
+                level="warning",
+                topic="tenant",
+                message=f"whether {name} is an education tenant cannot be told: {probe.value}",
+                remedy="grant EduRoster.ReadWrite.All",
+            )
+        ]
+    else:
+        message = f"{name}: {probe.value}; schools become administrative units, education attributes are not written"
+        found = [Finding(level="note", topic="tenant", message=message)]
+    if facts.on_premises_sync:
+        found.append(_synchronised(creating=creating))
+    return found
+
+
+def _synchronised(*, creating: bool) -> Finding:
+    return Finding(
+        level="warning" if creating else "note",
+        topic="tenant",
+        message="accounts are synchronised from a local Active Directory (AADConnect)",
+        remedy='create accounts there and use users = "match" here' if creating else "",
+    )
+
+
+def _domains(facts: TenantFacts, wanted: Sequence[str]) -> list[Finding]:
+    verified = {domain.lower() for domain in facts.domains}
+    found = [
+        Finding(
+            level="error",
+            topic="domains",
+            message=f"{domain} is not a verified domain of the tenant",
+            remedy=f"verified are: {', '.join(sorted(verified)) or 'none that can be read'}",
+            data={"domain": domain},
+        )
+        for domain in dict.fromkeys(wanted)
+        if domain.lower() not in verified
+    ]
+    return found or [
+        Finding(
+            level="ok",
+            topic="domains",
+            message=f"verified domains: {', '.join(facts.domains)}",
+            data={"domains": list(facts.domains)},
+        )
+    ]
+
+
+def _licenses(facts: TenantFacts, wanted: Sequence[str]) -> list[Finding]:
+    known = {sku.part_number.lower(): sku for sku in facts.skus.values()} | dict(facts.skus)
+    return [_license(name, known.get(name.lower()), facts) for name in dict.fromkeys(wanted)]
+
+
+def _license(name: str, sku: Sku | None, facts: TenantFacts) -> Finding:
+    owned = ", ".join(sorted(sku.part_number for sku in facts.skus.values())) or "none"
+    if sku is None:
+        return Finding(
+            level="error", topic="licences", message=f"the tenant does not own {name}", remedy=f"it owns: {owned}"
+        )
+    data = {"id": sku.id, "part_number": sku.part_number, "seats": sku.seats, "seats_free": sku.seats_free}
+    seats = f"{sku.part_number}: {max(0, sku.seats_free)} of {sku.seats} seats free"
+    if not sku.enabled:
+        return Finding(level="error", topic="licences", message=f"{sku.part_number} is not enabled", data=data)
+    if sku.seats_free <= 0:
+        return Finding(level="warning", topic="licences", message=seats, remedy="buy or free seats", data=data)
+    return Finding(level="ok", topic="licences", message=seats, data=data)
