@@ -21,6 +21,12 @@ from sds_daemon.sync.people import PERSON_KINDS, Claims, PersonView, everyone, v
 from sds_daemon.targets.base import DirectoryUser
 
 ANCHOR_RULE = "anchor"
+FEW = 500
+"""Up to so many unlinked people their marks are looked up by id; beyond, all marks are read at once."""
+
+TargetProperty = Literal["userPrincipalName", "mail", "mailNickname"]
+NAME_HOLDERS: tuple[TargetProperty, ...] = ("userPrincipalName", "mail")
+"""Where a sign-in name may be held already: Entra refuses a name that is anybody's address, too."""
 
 
 UserKey = Literal["userPrincipalName", "mail", "mailNickname"]
@@ -51,8 +57,10 @@ class DirectoryLookup(Protocol):
     def users_by(self, target: UserKey, values: Iterable[str], /) -> Mapping[str, list[DirectoryUser]]:
         """Users whose userPrincipalName, mail or mailNickname equals a value, by the value in lower case."""
 
-    def users_by_anchor(self, source_uuid: str, /) -> Mapping[tuple[RecordKind, str], list[DirectoryUser]]:
-        """Users that carry the mark of this source, by record."""
+    def users_by_anchor(
+        self, source_uuid: str, sis_ids: Collection[str] | None, /
+    ) -> Mapping[tuple[RecordKind, str], list[DirectoryUser]]:
+        """Users that carry the mark of this source, by record; those of a few SIS IDs, or (None) all."""
 
     def deleted(self, kind: str, ids: Iterable[str], /) -> Collection[str]:
         """Which of these are in the recycle bin."""
@@ -169,7 +177,8 @@ class _Matching:
         """An account that carries a record's mark is that record's account."""
         if not people:
             return []
-        anchored = self._directory.users_by_anchor(self._source_uuid)
+        few = {view.ref.sis_id for view in people} if len(people) <= FEW else None
+        anchored = self._directory.users_by_anchor(self._source_uuid, few)
         open_: list[PersonView] = []
         for view in people:
             marked = anchored.get((view.ref.kind, view.ref.sis_id), [])
@@ -232,7 +241,7 @@ class _Matching:
             return
         named = [named for view in people if (named := self._named(view)) is not None]
         upns = sorted({names.user_principal_name.lower() for _, names in named})
-        taken = [self._directory.users_by(target, upns) for target in ("userPrincipalName", "mail")] if upns else []
+        taken = [self._directory.users_by(target, upns) for target in NAME_HOLDERS] if upns else []
         claims = Claims({})
         for view, names in named:
             claims.claim(view.ref, names.user_principal_name.lower())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Any
 
@@ -118,11 +118,13 @@ class Directory:
                 found.setdefault(value, []).append(one)
         return found
 
-    def users_by_anchor(self, source_uuid: str) -> dict[tuple[RecordKind, str], list[DirectoryUser]]:
+    def users_by_anchor(
+        self, source_uuid: str, sis_ids: Collection[str] | None = None
+    ) -> dict[tuple[RecordKind, str], list[DirectoryUser]]:
         self.questions += 1
         found: dict[tuple[RecordKind, str], list[DirectoryUser]] = {}
         for one in self.users:
-            if one.anchor and one.anchor.source_uuid == source_uuid:
+            if one.anchor and one.anchor.source_uuid == source_uuid and (not sis_ids or one.anchor.sis_id in sis_ids):
                 found.setdefault((one.anchor.kind, one.anchor.sis_id), []).append(one)
         return found
 
