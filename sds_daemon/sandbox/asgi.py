@@ -28,7 +28,10 @@ class ConnectionCut(ConnectionError):
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request, body included; header names are lower case, `query` is the raw text after `?`."""
+    """One HTTP request, body included; header names are lower case, `query` is the raw text after `?`.
+
+    `path` is percent-decoded, `raw_path` as it came.
+    """
 
     method: str
     path: str
@@ -36,6 +39,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     scheme: str = "http"
+    raw_path: str = ""
 
     def json(self) -> Any:
         """The decoded body; raises ValueError (msgspec.DecodeError) if it is not JSON."""
@@ -101,7 +105,8 @@ async def _read(scope: Scope, receive: Receive) -> Request:
         body = b"".join(parts)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
-    return Request(scope["method"], scope["path"], query, headers, body, scope.get("scheme", "http"))
+    raw_path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+    return Request(scope["method"], scope["path"], query, headers, body, scope.get("scheme", "http"), raw_path)
 
 
 async def _write(response: Response, send: Send) -> None:

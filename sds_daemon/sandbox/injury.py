@@ -11,15 +11,17 @@ from sds_daemon.sandbox.asgi import Response, json_response
 from sds_daemon.sandbox.clock import SandboxClock
 from sds_daemon.sandbox.faults import Fault
 
-HTML = b"<!DOCTYPE html><html><head><title>Service unavailable</title></head><body><h1>Please come back later</h1></body></html>"
+HTML = (
+    b"<!DOCTYPE html><html><head><title>Unavailable</title></head><body><h1>Please come back later</h1></body></html>"
+)
 
 
 async def injured(fault: Fault | None, clock: SandboxClock, answer: Callable[[], Awaitable[Response]]) -> Response:
     """The answer to a request that `fault` strikes; `answer` carries the request out and is called at most once.
 
     delay: carried out, answered late. lost_answer: carried out, connection cut, or answered with the fault's status.
-    reset: not carried out, connection cut. status, html, redirect: not carried out, answered so. truncate, slow: carried
-    out, the answer crippled. expire_token is left to the caller.
+    reset: not carried out, connection cut. status, html, redirect: not carried out, answered so. truncate, slow:
+    carried out, the answer crippled. expire_token is left to the caller.
     """
     if fault is None:
         return await answer()

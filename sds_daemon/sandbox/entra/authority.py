@@ -1,7 +1,7 @@
 """The token authority: client credentials by secret or certificate, and the access tokens Graph accepts.
 
-Access tokens and assertions are measured with the real clock, since clients do so; jumps of the sandbox clock age access
-tokens too.
+Access tokens and assertions are measured with the real clock, since clients do so; jumps of the sandbox clock age
+access tokens too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hmac
 import time
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -74,20 +75,19 @@ def unb64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+@cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Tokens:
-    """Issues and checks access tokens, signed with a key of the sandbox's own."""
+    """Issues and checks access tokens, signed with a key that this process made for itself."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
-        self._key: rsa.RSAPrivateKey | None = None
         self._known: dict[str, dict[str, Any]] = {}
         self._kid = "sandbox-signing-key"
         self._generation = 0
-
-    def _signer(self) -> rsa.RSAPrivateKey:
-        if self._key is None:
-            self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        return self._key
 
     def issue(self, client_id: str, audience: str) -> str:
         """A new access token with the roles granted at this moment."""
@@ -112,7 +112,7 @@ class Tokens:
         }
         header = {"typ": "JWT", "alg": "RS256", "kid": self._kid, "x5t": self._kid}
         signed = f"{b64(msgspec.json.encode(header))}.{b64(msgspec.json.encode(claims))}"
-        signature = self._signer().sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+        signature = _signing_key().sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{b64(signature)}"
 
     def expire(self) -> None:
@@ -141,7 +141,7 @@ class Tokens:
             header, payload, signature = token.split(".")
             msgspec.json.decode(unb64(header))
             claims: dict[str, Any] = msgspec.json.decode(unb64(payload))
-            public = self._signer().public_key()
+            public = _signing_key().public_key()
             public.verify(unb64(signature), f"{header}.{payload}".encode(), padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             raise unauthorized("Access token validation failure. Invalid signature.") from None
@@ -192,8 +192,7 @@ class Authority:
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         stamp = self._tenant.clock.now().strftime("%Y-%m-%d %H:%M:%SZ")
         text = (
-            f"AADSTS{error.number}: {error.sentence} Trace ID: {trace} Correlation ID: {correlation} "
-            f"Timestamp: {stamp}"
+            f"AADSTS{error.number}: {error.sentence} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}"
         )
         body = {
             "error": error.error,
@@ -212,8 +211,8 @@ class Authority:
         if name.lower() not in known:
             raise TokenError(
                 400, "invalid_request", 90002,
-                f"Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into the "
-                "correct cloud. Check with your subscription administrator, this may happen if there are no active "
+                f"Tenant '{name}' not found. Check to make sure you have the correct tenant ID and are signing into "
+                "the correct cloud. Check with your subscription administrator, this may happen if there are no active "
                 "subscriptions for the tenant.",
             )  # fmt: skip
 
@@ -260,8 +259,8 @@ class Authority:
         if not found or rest:
             raise TokenError(
                 400, "invalid_scope", 1002012,
-                f"The provided value for scope {scope} is not valid. Client credential flows must have a scope value with "
-                "/.default suffixed to the resource identifier (application ID URI).",
+                f"The provided value for scope {scope} is not valid. Client credential flows must have a scope value "
+                "with /.default suffixed to the resource identifier (application ID URI).",
             )  # fmt: skip
         if resource.rstrip("/") not in (GRAPH, self._tenant.graph_url):
             raise TokenError(
@@ -279,9 +278,10 @@ class Authority:
         if client_id.lower() != options.client_id.lower():
             raise TokenError(
                 400, "unauthorized_client", 700016,
-                f"Application with identifier '{client_id}' was not found in the directory '{options.tenant_name}'. This "
-                "can happen if the application has not been installed by the administrator of the tenant or consented to "
-                "by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
+                f"Application with identifier '{client_id}' was not found in the directory '{options.tenant_name}'. "
+                "This can happen if the application has not been installed by the administrator of the tenant or "
+                "consented to by any user in the tenant. You may have sent your authentication request to the wrong "
+                "tenant.",
             )  # fmt: skip
         if form.get("client_assertion"):
             if form.get("client_assertion_type") != _ASSERTION_TYPE:
@@ -300,16 +300,16 @@ class Authority:
         if any(_same(secret, known) for known in options.expired_secrets):
             raise TokenError(
                 401, "invalid_client", 7000222,
-                f"The provided client secret keys for app '{options.client_id}' are expired. Visit the Azure portal to "
-                "create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials "
-                "for added security: https://aka.ms/certCreds.",
+                f"The provided client secret keys for app '{options.client_id}' are expired. Visit the Azure portal "
+                "to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate "
+                "credentials for added security: https://aka.ms/certCreds.",
             )  # fmt: skip
         known = [secret_ for secret_ in (options.client_secret, *options.extra_secrets) if secret_]
         if not any(_same(secret, good) for good in known):
             raise TokenError(
                 401, "invalid_client", 7000215,
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
-                f"not the client secret ID, for a secret added to app '{options.client_id}'.",
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
+                f"value, not the client secret ID, for a secret added to app '{options.client_id}'.",
             )  # fmt: skip
 
     def _certificate(self, header: dict[str, Any]) -> Certificate:
@@ -383,5 +383,3 @@ def _check_signature(certificate: Certificate, header: dict[str, Any], signed: b
         certificate.key.verify(signature, signed, scheme, hashes.SHA256())
     except InvalidSignature:
         raise _bad_assertion("Client assertion failed signature validation.") from None
-
-

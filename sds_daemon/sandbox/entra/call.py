@@ -75,7 +75,9 @@ Operation = Callable[[Call], Result]
 def _defaults(resource: Resource) -> dict[str, Any]:
     known = _EMPTY.get(resource.type)
     if known is None:
-        lists: dict[str, Any] = {prop.name: [] for prop in resource.props.values() if prop.type == "strs" or prop.type.endswith("[]")}
+        lists: dict[str, Any] = {
+            prop.name: [] for prop in resource.props.values() if prop.type == "strs" or prop.type.endswith("[]")
+        }
         known = _EMPTY[resource.type] = {**lists, "primaryRole": "none", "provisionedPlans": []}
     return known
 
@@ -323,9 +325,7 @@ def _indexed(tenant: Tenant, resource: Resource, prop: str, values: list[str]) -
     return [entity_id for value in values for entity_id in index.get(value)]
 
 
-def _ordered(
-    call: Call, resource: Resource, entities: Sequence[Entity], condition: Filter | None
-) -> Sequence[Entity]:
+def _ordered(call: Call, resource: Resource, entities: Sequence[Entity], condition: Filter | None) -> Sequence[Entity]:
     text = call.query.get("$orderby")
     if not text:
         return entities

@@ -132,7 +132,7 @@ class Changes:
     # Groups
 
     def _create_group(self, data: dict[str, Any]) -> dict[str, Any]:
-        """displayName, mailNickname, any group or class property; members [ids], owners [ids]; security: groupTypes []."""
+        """displayName, mailNickname, any group or class property; members, owners [ids]; groupTypes [] for security."""
         props = _properties(data, GROUP, _GROUP_EXTRA, EDUCATION_CLASS)
         unified = "Unified" in props.setdefault("groupTypes", ["Unified"])
         props.setdefault("mailEnabled", unified)

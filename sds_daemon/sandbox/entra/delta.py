@@ -22,7 +22,7 @@ _MAX_IDS = 50
 
 
 class Token(msgspec.Struct):
-    """`since`: log entries before it are known. `at`: place in the full pass, or None. `until`: where this round ends."""
+    """`since`: log entries before it are known. `at`: place in the full pass or None. `until`: where the round ends."""
 
     kind: str
     since: int
@@ -89,9 +89,7 @@ def _fresh(call: Call, resource: Resource, since: int) -> Token:
             raise unsupported(f"The query option '{name}' is not supported with delta queries on this resource.")
     check_select(call.query, resource, call.tenant.extensions)
     issued = call.tenant.clock.now().timestamp()
-    return Token(
-        resource.type, since, issued, call.tenant.resync, select=call.query.select, ids=_filter_ids(call)
-    )
+    return Token(resource.type, since, issued, call.tenant.resync, select=call.query.select, ids=_filter_ids(call))
 
 
 def _filter_ids(call: Call) -> list[str] | None:
@@ -136,7 +134,9 @@ def _check_age(call: Call, token: Token) -> None:
         raise GraphError(400, "syncStateNotFound", "The sync state generation is not found.")
 
 
-def _full_pass(call: Call, resource: Resource, table: Table[Any], keep: Callable[[Entity], bool], token: Token) -> Result:
+def _full_pass(
+    call: Call, resource: Resource, table: Table[Any], keep: Callable[[Entity], bool], token: Token
+) -> Result:
     now, position = call.tenant.now(), token.at or 0
     page: list[dict[str, Any]] = []
     size = call.tenant.options.delta_page_size
@@ -217,9 +217,7 @@ def _concerns(change: Change, wanted: set[str]) -> bool:
     return "deletedDateTime" in change.names or not wanted.isdisjoint(change.names)
 
 
-def _collect(
-    pending: dict[str, tuple[Entity, _Pending]], entity: Entity, change: Change, wanted: set[str]
-) -> None:
+def _collect(pending: dict[str, tuple[Entity, _Pending]], entity: Entity, change: Change, wanted: set[str]) -> None:
     found = pending.setdefault(entity.id, (entity, _Pending(set(), {})))[1]
     if change.names is not None:
         found.names |= change.names & wanted
@@ -255,5 +253,3 @@ def _answer(call: Call, resource: Resource, token: Token, page: list[dict[str, A
         body["@odata.nextLink"] = link(call, call.path, {"$skiptoken": encode_token(token)})
     body["value"] = page
     return Result(200, body)
-
-

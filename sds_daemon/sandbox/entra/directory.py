@@ -120,9 +120,7 @@ def by_ids(call: Call) -> Result:
 
 def _typed(call: Call, resource: Resource, entity: Entity, now: float | None) -> dict[str, Any]:
     names = [
-        name
-        for name in shown_names(call.query, resource)
-        if name in resource.props or name.startswith("extension_")
+        name for name in shown_names(call.query, resource) if name in resource.props or name.startswith("extension_")
     ]
     return {"@odata.type": "#" + resource.type, **render(call.tenant, resource, entity, names, now)}
 

@@ -13,8 +13,8 @@ from sds_daemon.sandbox.entra.schema import EDUCATION_CLASS, EDUCATION_USER, GRO
 from sds_daemon.sandbox.entra.state import Entity, Group, Unit, User
 
 _NO_EDUCATION = (
-    "Property 'extension_fe2174665583431c953114ff7268b7b3_Education_ObjectType' does not exist as a declared property or "
-    "extension property."
+    "Property 'extension_fe2174665583431c953114ff7268b7b3_Education_ObjectType' does not exist as a declared property "
+    "or extension property."
 )
 
 

@@ -11,7 +11,7 @@ ADDED = "One or more added object references already exist for the following mod
 REMOVED = "One or more removed object references do not exist for the following modified properties: '{}'."
 LAST_OWNER = "The group must have at least one owner, hence this owner cannot be removed."
 CONCURRENT = "Error due to concurrent requests being made to the tenant. Please wait briefly and retry."
-BAD_PASSWORD = (
+WEAK = (
     "The specified password does not comply with password complexity requirements. Please provide a different password."
 )
 BAD_DOMAIN = (

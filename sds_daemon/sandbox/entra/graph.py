@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Outcome:
 
 
 class GraphApp:
-    """Serves Graph v1.0. A write holds its object until its batch (or request) is answered; another meanwhile gets 409."""
+    """Serves Graph v1.0. A write holds its object until its batch or request is answered; others meanwhile get 409."""
 
     def __init__(self, tenant: Tenant, tokens: Tokens, faults: FaultPlan, journal: Journal) -> None:
         self._tenant = tenant
@@ -74,7 +75,8 @@ class GraphApp:
             if path == "/$batch":
                 outcome = await self._batch(request, roles, number, client_id)
             else:
-                item = batch.Item("", request.method, path, request.query, request.headers, request.body or None)
+                raw = request.raw_path.removeprefix(_VERSION)
+                item = batch.Item("", request.method, raw, request.query, request.headers, request.body or None)
                 outcome = (await self._wave([item], roles, False))[0]
         except GraphError as error:
             outcome = Outcome(error.status, error, error.headers)
@@ -140,7 +142,7 @@ class GraphApp:
     def _record(self, item: batch.Item, outcome: Outcome, number: int) -> None:
         fault = outcome.fault.kind if outcome.fault else None
         self._journal.record(
-            "graph", item.method, item.path, item.query, outcome.status, batch=number, item=item.id,
+            "graph", item.method, unquote(item.path), item.query, outcome.status, batch=number, item=item.id,
             headers=item.headers, body=item.body, fault=fault,
         )  # fmt: skip
 
@@ -167,7 +169,7 @@ class GraphApp:
             self._busy.difference_update(held)
 
     def _injured(self, item: batch.Item, roles: frozenset[str], inner: bool, held: list[str]) -> Outcome:
-        fault = self._faults.pick("graph", item.method, item.path, inner=True) if inner else None
+        fault = self._faults.pick("graph", item.method, unquote(item.path), inner=True) if inner else None
         if fault is None:
             return self._execute(item, roles, held)
         if fault.kind == "expire_token":

@@ -84,8 +84,10 @@ def _creatable(props: dict[str, Any]) -> None:
         raise errors.invalid_value("mailEnabled", "Group")
     if "Unified" not in kinds:
         if props["mailEnabled"]:
-            raise errors.bad_request("The service does not currently support writes of mail-enabled groups. "
-                                     "Please ensure that the mail-enablement property is unset and try again.")  # fmt: skip
+            raise errors.bad_request(
+                "The service does not currently support writes of mail-enabled groups. Please ensure that the "
+                "mail-enablement property is unset and try again."
+            )
         if not props["securityEnabled"]:
             raise errors.invalid_value("securityEnabled", "Group")
     if not set(props.get("resourceBehaviorOptions") or ()) <= _BEHAVIOURS:

@@ -19,7 +19,7 @@ _COLLECTIONS = frozenset(
 
 
 def reference(tenant: Tenant, uri: object, where: str) -> str:
-    """The object id in an @odata.id or @odata.bind value; 400 unless it is a URL of this Graph and a known collection."""
+    """The object id in an @odata.id or @odata.bind value; 400 unless it is a URL of this Graph, known collection."""
     prefix = tenant.root + "/"
     if not isinstance(uri, str) or not uri.startswith(prefix):
         raise bad_request(f"Invalid URL format specified in {where}.")
@@ -132,7 +132,7 @@ def remove_from_group(call: Call, group: Group, relation: str, object_id: str) -
 
 
 def enter_unit(call: Call, unit: Unit, entity: Entity) -> None:
-    """Make an object a member of an administrative unit; 400 if it is one, 403 over the 30 units an object may be in."""
+    """Make an object a member of an administrative unit; 400 if it is one, 403 over the 30 units it may be in."""
     if entity.id in unit.members:
         raise bad_request(errors.CONFLICT)
     limit = call.tenant.options.max_units

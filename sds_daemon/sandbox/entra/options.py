@@ -43,7 +43,7 @@ class EntraOptions:
     tenant_id: str = "5d0c4fc4-8f1c-4b4e-9a75-2f7cf3a6c9b1"
     tenant_name: str = "Contoso School District"
     client_id: str = "0f6c3b1e-52a7-4f0b-8d1a-6f0d2c9a7e44"
-    client_secret: str = "sandbox~secret"
+    client_secret: str = "sandbox~secret"  # noqa: S105 - made up, for the sandbox alone
     extra_secrets: tuple[str, ...] = ()
     expired_secrets: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()

@@ -179,7 +179,9 @@ class _Parser:
             raise self._syntax()
 
     def _syntax(self) -> GraphError:
-        return odata(f"Invalid filter clause: Syntax error: '{token_at(self._tokens, self._at - 1)}' in '{self._text}'.")
+        return odata(
+            f"Invalid filter clause: Syntax error: '{token_at(self._tokens, self._at - 1)}' in '{self._text}'."
+        )
 
     def finish(self) -> None:
         """400 if something is left over."""

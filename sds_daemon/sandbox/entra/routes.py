@@ -39,7 +39,7 @@ _OBJECTS = (*_USER_READ, "Group.Read.All", "Group.ReadWrite.All")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `lock`: a write that holds the object of the first path argument. `reads`: a POST that only reads."""
+    """One operation. `lock`: a write that holds the object of the first path argument. `reads`: it changes nothing."""
 
     operation: Operation
     roles: tuple[str, ...]
@@ -191,8 +191,8 @@ def find(method: str, path: str) -> tuple[Route, list[str]]:
         if following is None:
             following = node.children.get("{}")
             if following is None:
-                raise errors.segment_not_found(unquote(segment))
-            args.append(unquote(segment))
+                raise errors.segment_not_found(segment)
+            args.append(segment)
         node = following
     route = node.routes.get(method)
     if route is None:
@@ -204,11 +204,13 @@ def find(method: str, path: str) -> tuple[Route, list[str]]:
 
 def _segments(path: str) -> list[str]:
     parts = path.strip("/").split("/")
-    if "(" not in path:
+    if "%" in path:
+        parts = [unquote(part) for part in parts]
+    if "(" not in path and "%28" not in path:
         return parts
     segments = []
     for part in parts:
-        keyed = _KEYED.match(unquote(part))
+        keyed = _KEYED.match(part)
         if keyed is None:
             segments.append(part)
             continue

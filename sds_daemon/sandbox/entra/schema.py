@@ -1,8 +1,8 @@
 """What properties Graph's resources have: type, length, who may write them, and what is returned unasked.
 
-One table per resource, one line per property: `name type [limit] [flags]`. Types: str, bool, int, strs (list of str), date,
-datetime, and the names of COMPLEX (with [] for a list). Flags: ro (read-only), need (required on create), keep (cannot be
-set to null), new (only on create).
+One table per resource, one line per property: `name type [limit] [flags]`. Types: str, bool, int, strs (list of str),
+date, datetime, and the names of COMPLEX (with [] for a list). Flags: ro (read-only), need (required on create), keep
+(cannot be set to null), new (only on create).
 """
 
 from __future__ import annotations
@@ -322,20 +322,21 @@ _UNIT = """
 """
 
 _USER_EXTENSIONS = """
-    ObjectType AnchorId SyncSource SyncSource_SchoolId SyncSource_StudentId StudentNumber StudentStatus StateId Grade
-    GraduationYear Email MiddleName Gender DateOfBirth EnglishLanguageLearnersStatus FederalRace MailingAddress MailingCity
-    MailingState MailingZip MailingCountry MailingLatitude MailingLongitude ResidentAddress ResidentCity ResidentState
-    ResidentZip ResidentCountry ResidentLatitude ResidentLongitude SyncSource_TeacherId TeacherNumber TeacherStatus Title
-    TeacherQualification
+    ObjectType AnchorId SyncSource SyncSource_SchoolId SyncSource_StudentId StudentNumber StudentStatus StateId
+    Grade GraduationYear Email MiddleName Gender DateOfBirth EnglishLanguageLearnersStatus FederalRace
+    MailingAddress MailingCity MailingState MailingZip MailingCountry MailingLatitude MailingLongitude
+    ResidentAddress ResidentCity ResidentState ResidentZip ResidentCountry ResidentLatitude ResidentLongitude
+    SyncSource_TeacherId TeacherNumber TeacherStatus Title TeacherQualification
 """
 _GROUP_EXTENSIONS = """
-    ObjectType AnchorId SyncSource SyncSource_SchoolId SyncSource_SectionId SectionNumber SectionName SyncSource_CourseId
-    CourseName CourseNumber CourseDescription CourseSubject TermId TermName TermStartDate TermEndDate Period Status
+    ObjectType AnchorId SyncSource SyncSource_SchoolId SyncSource_SectionId SectionNumber SectionName
+    SyncSource_CourseId CourseName CourseNumber CourseDescription CourseSubject TermId TermName TermStartDate
+    TermEndDate Period Status
 """
 _UNIT_EXTENSIONS = """
-    ObjectType AnchorId SyncSource SyncSource_SchoolId SchoolNumber SchoolNationalCenterForEducationStatisticsId StateId
-    LowestGrade HighestGrade SchoolZone SchoolPrincipalSyncSourceId SchoolPrincipalName SchoolPrincipalEmail Address City
-    State Zip Country Phone
+    ObjectType AnchorId SyncSource SyncSource_SchoolId SchoolNumber SchoolNationalCenterForEducationStatisticsId
+    StateId LowestGrade HighestGrade SchoolZone SchoolPrincipalSyncSourceId SchoolPrincipalName
+    SchoolPrincipalEmail Address City State Zip Country Phone
 """
 
 
@@ -415,7 +416,9 @@ EDUCATION_CLASS = Resource(
     _table(_CLASS),
     ("id", "displayName", "mailNickname", "description", "createdBy", "classCode", "externalName", "externalId",
      "externalSource", "externalSourceDetail", "grade", "course", "term"),
-    education=_names("classCode course createdBy externalId externalName externalSource externalSourceDetail grade term"),
+    education=_names(
+        "classCode course createdBy externalId externalName externalSource externalSourceDetail grade term"
+    ),
     links=frozenset({"group", "members", "teachers", "schools"}),
 )  # fmt: skip
 SCHOOL = Resource(

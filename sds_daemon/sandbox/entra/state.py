@@ -1,6 +1,6 @@
 """The directory itself: users, groups and administrative units, their indices, links and change log.
 
-Nothing here speaks HTTP or checks permissions. Every write is visible to uniqueness checks at once and to reads from the
+Nothing here speaks HTTP or checks permissions. Every write is visible to uniqueness checks at once, to reads from the
 moment given as `seen_at` (sandbox seconds of the clock): that gap is the replication lag.
 """
 
@@ -94,7 +94,9 @@ class Change:
 
     __slots__ = ("entity", "links", "names", "relation", "seen_at")
 
-    def __init__(self, entity: Entity, seen_at: float, names: frozenset[str] | None, relation: str, links: Links) -> None:
+    def __init__(
+        self, entity: Entity, seen_at: float, names: frozenset[str] | None, relation: str, links: Links
+    ) -> None:
         self.entity = entity
         self.seen_at = seen_at
         self.names = names

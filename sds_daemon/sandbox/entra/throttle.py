@@ -133,9 +133,7 @@ class Throttle:
         who = "Tenant" if scope == "tenant" else "Tenant_Application"
         kind = "ReadWrite" if scope == "units" else "Write"
         headers["x-ms-throttle-scope"] = f"{who}/{kind}/{options.client_id}/{options.tenant_id}"
-        headers["x-ms-throttle-information"] = (
-            "ResourceUnitLimitExceeded" if scope == "units" else "WriteLimitExceeded"
-        )
+        headers["x-ms-throttle-information"] = "ResourceUnitLimitExceeded" if scope == "units" else "WriteLimitExceeded"
         if options.retry_after == "fractional":
             headers["retry-after"] = f"{max(seconds, 0.001):.3f}"
         elif options.retry_after == "integer":

@@ -14,9 +14,13 @@ from sds_daemon.sandbox.entra.state import Entity, Group, User
 from sds_daemon.sandbox.entra.tenant import Tenant, with_mail
 
 # What Active Directory masters for a synchronised user; usageLocation, passwordless and education data stay writable.
-MASTERED = frozenset(
-    ["accountEnabled", "businessPhones", "city", "companyName", "country", "department", "displayName", "employeeId", "employeeType", "faxNumber", "givenName", "jobTitle", "mail", "mailNickname", "mobilePhone", "officeLocation", "onPremisesExtensionAttributes", "onPremisesImmutableId", "otherMails", "postalCode", "preferredLanguage", "state", "streetAddress", "surname", "userPrincipalName", "showInAddressList"]
-)
+_MASTERED_NAMES = """
+    accountEnabled businessPhones city companyName country department displayName employeeId employeeType
+    faxNumber givenName jobTitle mail mailNickname mobilePhone officeLocation onPremisesExtensionAttributes
+    onPremisesImmutableId otherMails postalCode preferredLanguage state streetAddress surname userPrincipalName
+    showInAddressList
+"""
+MASTERED = frozenset(_MASTERED_NAMES.split())
 _WRITERS = ("User.ReadWrite.All", "Directory.ReadWrite.All")
 
 

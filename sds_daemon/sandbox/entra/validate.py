@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sds_daemon.sandbox.entra.errors import BAD_DOMAIN, BAD_PASSWORD, GraphError, bad_request, invalid_value, odata
+from sds_daemon.sandbox.entra.errors import BAD_DOMAIN, WEAK, GraphError, bad_request, invalid_value, odata
 from sds_daemon.sandbox.entra.query import unknown_extension
 from sds_daemon.sandbox.entra.schema import COMPLEX, EDUCATION_PREFIX, ENUMS, Prop, Resource
 
@@ -28,9 +28,16 @@ _CHOICES = {
     "consentProvidedForMinor": ("Granted", "Denied", "NotRequired"),
     "userType": ("Member", "Guest"),
 }
-COUNTRIES = frozenset(
-    ["AD", "AE", "AF", "AG", "AI", "AL", "AM", "AO", "AQ", "AR", "AS", "AT", "AU", "AW", "AX", "AZ", "BA", "BB", "BD", "BE", "BF", "BG", "BH", "BI", "BJ", "BL", "BM", "BN", "BO", "BQ", "BR", "BS", "BT", "BV", "BW", "BY", "BZ", "CA", "CC", "CD", "CF", "CG", "CH", "CI", "CK", "CL", "CM", "CN", "CO", "CR", "CV", "CW", "CX", "CY", "CZ", "DE", "DJ", "DK", "DM", "DO", "DZ", "EC", "EE", "EG", "EH", "ER", "ES", "ET", "FI", "FJ", "FK", "FM", "FO", "FR", "GA", "GB", "GD", "GE", "GF", "GG", "GH", "GI", "GL", "GM", "GN", "GP", "GQ", "GR", "GS", "GT", "GU", "GW", "GY", "HK", "HM", "HN", "HR", "HT", "HU", "ID", "IE", "IL", "IM", "IN", "IO", "IQ", "IS", "IT", "JE", "JM", "JO", "JP", "KE", "KG", "KH", "KI", "KM", "KN", "KR", "KW", "KY", "KZ", "LA", "LB", "LC", "LI", "LK", "LR", "LS", "LT", "LU", "LV", "LY", "MA", "MC", "MD", "ME", "MF", "MG", "MH", "MK", "ML", "MM", "MN", "MO", "MP", "MQ", "MR", "MS", "MT", "MU", "MV", "MW", "MX", "MY", "MZ", "NA", "NC", "NE", "NF", "NG", "NI", "NL", "NO", "NP", "NR", "NU", "NZ", "OM", "PA", "PE", "PF", "PG", "PH", "PK", "PL", "PM", "PN", "PR", "PS", "PT", "PW", "PY", "QA", "RE", "RO", "RS", "RU", "RW", "SA", "SB", "SC", "SD", "SE", "SG", "SH", "SI", "SJ", "SK", "SL", "SM", "SN", "SO", "SR", "SS", "ST", "SV", "SX", "SZ", "TC", "TD", "TF", "TG", "TH", "TJ", "TK", "TL", "TM", "TN", "TO", "TR", "TT", "TV", "TW", "TZ", "UA", "UG", "UM", "US", "UY", "UZ", "VA", "VC", "VE", "VG", "VI", "VN", "VU", "WF", "WS", "XK", "YE", "YT", "ZA", "ZM", "ZW"]
-)
+_COUNTRY_CODES = """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY
+    BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM
+    FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IS IT
+    JE JM JO JP KE KG KH KI KM KN KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN
+    MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS
+    PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SZ TC TD TF TG TH TJ TK
+    TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
+"""
+COUNTRIES = frozenset(_COUNTRY_CODES.split())
 
 
 def body(resource: Resource, data: object, *, create: bool, extensions: bool) -> dict[str, Any]:
@@ -97,8 +104,10 @@ def typed(prop: Prop, value: Any, owner: str) -> Any:
 
 
 def _not_a_collection(name: str) -> GraphError:
-    return odata(f"A 'PrimitiveValue' node was found when reading the collection property '{name}'; a 'StartArray' node "
-                 "was expected.")  # fmt: skip
+    return odata(
+        f"A 'PrimitiveValue' node was found when reading the collection property '{name}'; a 'StartArray' node was "
+        "expected."
+    )
 
 
 def _complex(prop: Prop, value: Any) -> dict[str, Any]:
@@ -209,9 +218,7 @@ def _check_upn(upn: str, verified: Callable[[str], bool]) -> None:
         message = "Property userPrincipalName is invalid."
         raise bad_request(message, [{"code": "InvalidValue", "message": message, "target": "userPrincipalName"}])
     if not verified(found["domain"]):
-        raise bad_request(
-            BAD_DOMAIN, [{"code": "InvalidValue", "message": BAD_DOMAIN, "target": "userPrincipalName"}]
-        )
+        raise bad_request(BAD_DOMAIN, [{"code": "InvalidValue", "message": BAD_DOMAIN, "target": "userPrincipalName"}])
 
 
 def check_password(password: str | None, policies: str | None = None) -> None:
@@ -221,9 +228,7 @@ def check_password(password: str | None, policies: str | None = None) -> None:
     if good and not weak:
         good = sum(re.search(pattern, password or "") is not None for pattern in _PASSWORD_CLASSES) >= 3
     if not good:
-        raise bad_request(
-            BAD_PASSWORD, [{"code": "InvalidValue", "message": BAD_PASSWORD, "target": "passwordProfile.password"}]
-        )
+        raise bad_request(WEAK, [{"code": "InvalidValue", "message": WEAK, "target": "passwordProfile.password"}])
 
 
 def group_nickname(nickname: str, label: str = "Group") -> None:
