@@ -30,7 +30,7 @@ async def findings(
     licenses: Sequence[str],
     domains: Sequence[str],
 ) -> list[Finding]:
-    """Connection, credentials, permissions, domains, licences, education. Never raises for a fault: it stands in the list.
+    """Connection, credentials, permissions, domains, licences, education. Faults stand in the list.
 
     Stops after the first stage that makes the following ones pointless.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -13,14 +14,14 @@ from sds_daemon.targets.entra.batch import Answer, Item
 from sds_daemon.targets.entra.errors import GraphError
 from sds_daemon.targets.entra.executor import BatchExecutor
 from sds_daemon.targets.entra.governor import Governor, Lane
-from sds_daemon.targets.entra.reading import chunks
+from sds_daemon.targets.entra.reading import IDS_PER_FILTER, chunks, filter_by_ids
 from sds_daemon.targets.entra.transport import GraphTransport, refusal
 
-_IDS_AT_ONCE = 1000
+T = TypeVar("T")
 
 
-class MemberReader:
-    """Collections of ids, read 20 to a batch, page by page. A collection that does not exist is None."""
+class BatchReader:
+    """Collections read 20 to a batch, page by page. Raises TargetError and Interrupted; one reading per reader."""
 
     def __init__(
         self, transport: GraphTransport, governor: Governor, lane: Lane, *, stop: Callable[[], bool] = lambda: False
@@ -28,18 +29,28 @@ class MemberReader:
         self._transport = transport
         self._executor = BatchExecutor(transport, governor, lane, stop=stop, lag_horizon=transport.settings.lag_horizon)
 
-    async def collect(self, urls: Sequence[str]) -> dict[str, frozenset[str] | None]:
-        """The ids in each collection, by its URL. Raises TargetError, Interrupted."""
-        found: dict[str, set[str] | None] = {url: set() for url in urls}
+    async def rows(self, urls: Sequence[str], decoder: msgspec.json.Decoder[wire.Page[T]]) -> dict[str, list[T] | None]:
+        """The rows of each collection, by its URL; None for one that does not exist."""
+        found: dict[str, list[T] | None] = {url: [] for url in urls}
         waiting = {url: url for url in urls}
         try:
             while waiting:
-                waiting = await self._round(waiting, found)
+                waiting = await self._round(waiting, found, decoder)
         finally:
             await self._executor.close()
-        return {url: None if ids is None else frozenset(ids) for url, ids in found.items()}
+        return found
 
-    async def _round(self, waiting: dict[str, str], found: dict[str, set[str] | None]) -> dict[str, str]:
+    async def ids(self, urls: Sequence[str]) -> dict[str, frozenset[str] | None]:
+        """The ids in each collection, by its URL; None for one that does not exist."""
+        found = await self.rows(urls, wire.IDS)
+        return {url: None if rows is None else frozenset(row.id for row in rows) for url, rows in found.items()}
+
+    async def _round(
+        self,
+        waiting: dict[str, str],
+        found: dict[str, list[T] | None],
+        decoder: msgspec.json.Decoder[wire.Page[T]],
+    ) -> dict[str, str]:
         """Fetch one page of each; what is left to fetch, as collection -> next page."""
         futures = {
             name: self._executor.submit(Item(method="GET", url=page, writes=0, units=2))
@@ -51,30 +62,31 @@ class MemberReader:
             if answer.status == 404:
                 found[name] = None
                 continue
-            page = self._page(answer, name)
-            ids = found[name]
-            if ids is not None:
-                ids.update(row.id for row in page.value)
+            page = self._page(answer, name, decoder)
+            rows = found[name]
+            if rows is not None:
+                rows += page.value
             if page.next_link:
                 following[name] = self._transport.link(page.next_link)
         return following
 
-    def _page(self, answer: Answer, url: str) -> wire.Page[wire.IdRow]:
+    def _page(self, answer: Answer, url: str, decoder: msgspec.json.Decoder[wire.Page[T]]) -> wire.Page[T]:
+        what = f"GET {url.split('?')[0]}"
         if answer.stopped:
             raise self._executor.failure or Interrupted("stopped while reading members")
         if not answer.ok:
-            raise refusal(answer.error or GraphError(status=answer.status), f"GET {url.split('?')[0]}")
+            raise refusal(answer.error or GraphError(status=answer.status), what)
         try:
-            return wire.IDS.decode(answer.body)
+            return decoder.decode(answer.body)
         except msgspec.DecodeError:
-            raise refusal(GraphError(status=answer.status, code="Unreadable"), f"GET {url.split('?')[0]}") from None
+            raise refusal(GraphError(status=answer.status, code="Unreadable"), what) from None
 
 
-async def group_members(reader: MemberReader, ids: Sequence[str]) -> dict[str, Members]:
+async def group_members(reader: BatchReader, ids: Sequence[str]) -> dict[str, Members]:
     """Owners and members of groups; groups that are gone are left out."""
     owners = {i: f"/groups/{i}/owners?$select=id&$top=999" for i in ids}
     members = {i: f"/groups/{i}/members?$select=id&$top=999" for i in ids}
-    found = await reader.collect([*owners.values(), *members.values()])
+    found = await reader.ids([*owners.values(), *members.values()])
     result: dict[str, Members] = {}
     for i in ids:
         have, hold = found[owners[i]], found[members[i]]
@@ -83,13 +95,13 @@ async def group_members(reader: MemberReader, ids: Sequence[str]) -> dict[str, M
     return result
 
 
-async def school_members(reader: MemberReader, ids: Sequence[str], *, education: bool) -> dict[str, frozenset[str]]:
+async def school_members(reader: BatchReader, ids: Sequence[str], *, education: bool) -> dict[str, frozenset[str]]:
     """Users and classes attached to schools; schools that are gone are left out."""
     if education:
         urls = {i: [f"/education/schools/{i}/{part}?$select=id" for part in ("users", "classes")] for i in ids}
     else:
         urls = {i: [f"/directory/administrativeUnits/{i}/members?$select=id&$top=999"] for i in ids}
-    found = await reader.collect([url for parts in urls.values() for url in parts])
+    found = await reader.ids([url for parts in urls.values() for url in parts])
     return {
         i: frozenset().union(*(found[url] or frozenset() for url in parts))
         for i, parts in urls.items()
@@ -97,14 +109,12 @@ async def school_members(reader: MemberReader, ids: Sequence[str], *, education:
     }
 
 
-async def plans_of(transport: GraphTransport, ids: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Service names of the enabled plans of users, as Graph spells them. Raises TargetError."""
-    found: dict[str, frozenset[str]] = {}
-    url = "/directoryObjects/getByIds?$select=id,assignedPlans"
-    for part in chunks(list(ids), _IDS_AT_ONCE):
-        reply = await transport.read(url, msgspec.json.encode({"ids": list(part), "types": ["user"]}))
-        if not reply.ok:
-            raise refusal(reply.error, "POST /directoryObjects/getByIds")
-        for row in transport.decode(reply, wire.PLANS, url).value:
-            found[row.id] = frozenset(p.service for p in row.assigned_plans if p.capability_status == "Enabled")
-    return found
+async def plans_of(reader: BatchReader, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Service names of the enabled plans of users, as Graph spells them ("exchange", "SharePoint")."""
+    urls = [filter_by_ids("users", part, ("id", "assignedPlans")) for part in chunks(ids, IDS_PER_FILTER)]
+    found = await reader.rows(urls, wire.PLANS)
+    return {
+        row.id: frozenset(plan.service for plan in row.assigned_plans if plan.capability_status == "Enabled")
+        for rows in found.values()
+        for row in rows or ()
+    }
