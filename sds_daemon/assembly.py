@@ -9,12 +9,13 @@ from pathlib import Path
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile, Settings
-from sds_daemon.errors import UsageError
-from sds_daemon.sources.base import Progress, Source, no_progress
+from sds_daemon.errors import SdsError, UsageError
+from sds_daemon.sources.base import Finding, Progress, Source, no_progress
 from sds_daemon.store import Store
 from sds_daemon.sync.cycle import run_cycle
-from sds_daemon.sync.job import Decision, Job
+from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.summary import RunSummary
+from sds_daemon.sync.trial import try_identity
 from sds_daemon.targets.base import Target
 
 
@@ -94,10 +95,11 @@ async def sync_profile(
         return await run_cycle(job)
 
 
-async def preview_profile(
+@asynccontextmanager
+async def rehearsal(
     settings: Settings, profile: Profile, clock: Clock, *, progress: Progress = no_progress
-) -> tuple[RunSummary, Decision | None]:
-    """One cycle up to the plan. It works on a copy of the state and over a transport that cannot write."""
+) -> AsyncIterator[Job]:
+    """A job that can change nothing: a copy of the state, and a transport that lets no write through."""
     with tempfile.TemporaryDirectory(prefix="sds-daemon-preview-") as folder:
         copy = Path(folder) / "state.db"
         if settings.daemon.database_path.exists():
@@ -109,7 +111,7 @@ async def preview_profile(
         store = Store.open(copy, clock)
         try:
             async with connected(settings, profile, clock, read_only=True, priority="interactive") as (source, target):
-                job = Job(
+                yield Job(
                     profile=profile,
                     source=source,
                     target=target,
@@ -120,6 +122,35 @@ async def preview_profile(
                     preview=True,
                     progress=progress,
                 )
-                return await run_cycle(job)
         finally:
             store.close()
+
+
+async def preview_profile(
+    settings: Settings, profile: Profile, clock: Clock, *, progress: Progress = no_progress
+) -> tuple[RunSummary, Decision | None]:
+    """One cycle up to the plan. Raises SdsError."""
+    async with rehearsal(settings, profile, clock, progress=progress) as job:
+        return await run_cycle(job)
+
+
+async def check_profile(
+    settings: Settings, profile: Profile, clock: Clock, *, identity: bool = True, progress: Progress = no_progress
+) -> list[Finding]:
+    """Everything `check` finds out about a profile: source, tenant, and the identity rule on real records."""
+    async with rehearsal(settings, profile, clock, progress=progress) as job:
+        findings = await job.source.check(scope_of(profile))
+        roles = (profile.students, profile.teachers)
+        findings += await job.target.check(
+            creating=profile.creates,
+            licenses=sorted({sku for rules in roles for sku in rules.licenses}),
+            domains=sorted({d for rules in roles for d in (rules.suffix, rules.domain) if d}),
+        )
+        if identity and not any(finding.level == "error" for finding in findings):
+            try:
+                findings += await try_identity(job)
+            except SdsError as error:
+                findings.append(
+                    Finding(level="error", topic="identity", message=error.message, remedy=error.remedy or "")
+                )
+        return findings

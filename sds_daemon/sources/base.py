@@ -22,13 +22,15 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What a profile wants read.
 
     `schools`: "all", or names and school numbers as the operator wrote them. `school_year`: "current" or the first
-    calendar year. `lead_days`: how long before its term a section is taken up.
+    calendar year. `lead_days`: how long before its term a section is taken up. `people_only`: leave the enrollment
+    lists out, for trying an identity rule; such a snapshot is never synced.
     """
 
     schools: str | tuple[str, ...] = "all"
     school_year: str | int = "current"
     lead_days: int = 14
     include_preregistered: bool = False
+    people_only: bool = False
 
 
 class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ class V1Reader(Reader):
         teachers = merge_teachers(desk, schools, sections, staff)
 
         students = await read_students(desk, schools, include_preregistered=scope.include_preregistered)
-        await read_rosters(desk, schools, sections, today)
+        if not scope.people_only:
+            await read_rosters(desk, schools, sections, today)
         absences = await explain_absences(desk, students, sections.values())
 
         return Snapshot(
