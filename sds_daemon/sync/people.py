@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -79,22 +78,23 @@ class Claims:
 
     def __init__(self, holders: Mapping[str, Ref]) -> None:
         self._holders = holders
-        self._claims: defaultdict[str, list[Ref]] = defaultdict(list)
+        # Of each kind the two first claimants will do: one may be whoever asks.
+        self._first: dict[tuple[str, RecordKind], list[Ref]] = {}
 
     def claim(self, ref: Ref, thing: str) -> None:
         """Enter a claim. Nothing is decided before all are in."""
-        self._claims[thing].append(ref)
+        first = self._first.setdefault((thing, ref.kind), [])
+        first[:] = sorted([*first, ref])[:2]
 
     def rival(self, ref: Ref, thing: str) -> Ref | None:
         """Whoever keeps `ref` from having the thing: its holder, else another claimant of equal or higher standing."""
         holder = self._holders.get(thing)
         if holder is not None:
             return None if holder == ref else holder
-        others = [other for other in self._claims[thing] if other != ref]
-        teachers = [other for other in others if other.kind is RecordKind.TEACHER]
-        if ref.kind is RecordKind.TEACHER:
-            return min(teachers, default=None)
-        return min(teachers or others, default=None)
+        teachers = self._first.get((thing, RecordKind.TEACHER), [])
+        students = self._first.get((thing, RecordKind.STUDENT), [])
+        others = teachers if ref.kind is RecordKind.TEACHER else [*teachers, *students]
+        return next((other for other in others if other != ref), None)
 
     def teacher_has(self, ref: Ref, thing: str) -> bool:
         """Whether the thing goes to exactly one teacher, and `ref` is a student."""
@@ -103,4 +103,4 @@ class Claims:
         holder = self._holders.get(thing)
         if holder is not None:
             return holder.kind is RecordKind.TEACHER
-        return sum(other.kind is RecordKind.TEACHER for other in self._claims[thing]) == 1
+        return len(self._first.get((thing, RecordKind.TEACHER), [])) == 1

@@ -179,6 +179,13 @@ class TestClaims:
         assert result.linked == {T1: "u1"}
         assert codes(result) == {S1: IssueCode.ROLE_CONFLICT}
 
+    def test_a_value_that_thousands_share_takes_no_time(self) -> None:
+        people = [student(str(n), "ada") for n in range(30_000)]
+        for chosen in (BY_UPN, profile("create")):
+            result = match(snapshot(*people), chosen, self.ONE if chosen is BY_UPN else Directory())
+            assert set(codes(result).values()) == {IssueCode.DUPLICATE_TARGET}
+            assert len(result.issues) == 30_000
+
 
 class TestCreating:
     def test_create_never_asks_the_rule(self) -> None:
