@@ -63,7 +63,7 @@ def _empty_part(school_id: str) -> Part:
 
 async def _read_section(desk: Desk, section_id: str) -> Listing:
     path = f"/ws/v1/section/{section_id}/section_enrollment"
-    return await read_list(desk.session, desk.call("section_enrollment", path, count_first=False))
+    return await read_list(desk.session, desk.call("section_enrollment", path, count_first=False, careful=True))
 
 
 def _file(part: Part, section_id: str, listing: Listing) -> None:
@@ -73,7 +73,8 @@ def _file(part: Part, section_id: str, listing: Listing) -> None:
         part.received += len(listing.rows)
         part.expected = (part.expected or 0) + listing.expected
     else:
-        part.gaps.setdefault(section_id, f"{len(listing.rows)} of {listing.expected} enrollments were received")
+        got = f"{len(listing.rows)} of {listing.expected} enrollments were received"
+        part.gaps.setdefault(section_id, got if listing.confirmed else f"the list moved while it was read; {got}")
 
 
 def _usable_rows(desk: Desk, part: Part, section_id: str, listing: Listing) -> list[EnrollmentRow]:
