@@ -1,0 +1,54 @@
+"""Invented records for the store's tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sds_daemon.plan.change import Change, ChangeKind
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store import Link
+
+SOURCE = "5d8a1c52-0000-4000-8000-000000000001"
+TENANT = "7b0c9d3e-0000-4000-8000-000000000002"
+
+
+def student(number: object) -> Ref:
+    """A student."""
+    return Ref(RecordKind.STUDENT, str(number))
+
+
+def teacher(number: object) -> Ref:
+    """A teacher."""
+    return Ref(RecordKind.TEACHER, str(number))
+
+
+def section(number: object) -> Ref:
+    """A section."""
+    return Ref(RecordKind.SECTION, str(number))
+
+
+def school(number: object) -> Ref:
+    """A school."""
+    return Ref(RecordKind.SCHOOL, str(number))
+
+
+def link(ref: Ref, object_id: str | None = None, **values: Any) -> Link:
+    """A link with sensible values."""
+    defaults: dict[str, Any] = {
+        "profile": "north",
+        "created": True,
+        "rule": "created",
+        "linked_at": datetime(2026, 9, 1, tzinfo=UTC),
+    }
+    return Link(ref=ref, object_id=object_id or f"object-{ref.kind}-{ref.sis_id}", **(defaults | values))
+
+
+def create(ref: Ref, **values: Any) -> Change:
+    """The creation of a person."""
+    return Change(kind=ChangeKind.CREATE_USER, subject=ref, values=values)
+
+
+def enroll(pupil: Ref, into: Ref) -> Change:
+    """A membership to be added."""
+    return Change(kind=ChangeKind.ADD_MEMBER, subject=into, member=pupil)
