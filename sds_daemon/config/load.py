@@ -75,13 +75,15 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
 def read_tables(path: Path) -> dict[str, Any]:
     """The file's tables as they stand. Raises ConfigurationError: not there, not readable, not TOML (with the line)."""
     try:
-        return TomlConfigSettingsSource(Settings, path.resolve(strict=True))()
+        real = path.resolve(strict=True)
+        if not real.is_file():  # which pydantic-settings would take for an empty one
+            what = "a directory" if real.is_dir() else "no regular file"
+            raise ConfigurationError(f"{path}: is {what}", remedy="name a file")
+        return TomlConfigSettingsSource(Settings, real)()
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path}: there is no such file", remedy="name it with --config, or write one with sds-daemon init"
         ) from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{path}: is a directory", remedy="name the file in it") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
             f"{path}: is not TOML: {error}", remedy="correct that line; texts need quotes, tables square brackets"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -33,6 +32,7 @@ ALIAS_PLACEHOLDERS = (
 )
 NAME_PLACEHOLDERS = (*ALIAS_PLACEHOLDERS, "teacher_last_name")
 
+_BRACED = re.compile(r"\{[^{}]*\}")
 _API_PATHS = ("ws", "oauth", "admin", "teachers", "public", "guardian")
 _CHOICES = {
     "students": STUDENT_CHOICES,
@@ -226,7 +226,7 @@ def _templates(entry: Entry[Profile]) -> Iterator[Finding]:
     if entry.sound("class_alias"):
         faults = list(_template(entry.table, "class_alias", profile.class_alias, ALIAS_PLACEHOLDERS))
         yield from faults
-        if not faults and "sis_id" not in _placeholders(profile.class_alias):
+        if not faults and "{sis_id}" not in profile.class_alias:
             what = "does not hold {sis_id}, so two sections could get one alias"
             yield Finding(entry.table, "class_alias", what, 'add it, like "Section_{sis_id}"')
         if not faults:
@@ -234,27 +234,16 @@ def _templates(entry: Entry[Profile]) -> Iterator[Finding]:
 
 
 def _template(table: str, key: str, text: str, known: tuple[str, ...]) -> Iterator[Finding]:
-    try:
-        parts = list(string.Formatter().parse(text))
-    except ValueError:
+    for shown in _BRACED.findall(text):
+        if shown[1:-1] not in known:
+            yield Finding(table, key, f"{shown} is not a placeholder", did_you_mean(shown[1:-1], known))
+    if re.search(r"[{}]", _BRACED.sub("", text)):
         yield Finding(table, key, "has a brace without its partner", "write placeholders like {section_number}")
-        return
-    for _, name, form, conversion in parts:
-        if name is None:
-            continue
-        if form or conversion or name not in known:
-            shown = "{" + name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "") + "}"
-            yield Finding(table, key, f"{shown} is not a placeholder", did_you_mean(name, known))
-
-
-def _placeholders(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
 def _alias_characters(table: str, text: str) -> Iterator[Finding]:
     """Graph docs, group resource: mailNickname holds no @ ( ) \\ [ ] " ; : < > , or space, and ASCII alone."""
-    fixed = "".join(literal for literal, _, _, _ in string.Formatter().parse(text))
-    wrong = sorted(set(re.findall(r'[^\x21-\x7e]|[@()\\\[\]";:.<>,]', fixed)))
+    wrong = sorted(set(re.findall(r'[^\x21-\x7e]|[@()\\\[\]";:.<>,]', _BRACED.sub("", text))))
     if wrong:
         shown = " ".join("space" if char == " " else char for char in wrong)
         yield Finding(table, "class_alias", f"holds what an alias may not: {shown}", 'use letters, digits, "_" and "-"')
