@@ -41,7 +41,7 @@ def make_target(
         settings.tenants[profile.tenant],
         clock,
         class_api=profile.class_api,
-        creating=profile.creates,
+        keep_passwords=profile.keep_passwords,
         read_only=read_only,
         priority=priority,
     )

@@ -1,0 +1,45 @@
+"""`sds-daemon run`: the daemon."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("run")
+@click.pass_obj
+def command(context: object) -> None:
+    """Run the daemon: every enabled profile, cycle after cycle, until SIGTERM. SIGHUP reads the configuration anew."""
+    import asyncio
+    import os
+    import sys
+
+    from sds_daemon.assembly import open_store, sync_profile
+    from sds_daemon.cli.context import load_settings
+    from sds_daemon.config.load import load
+    from sds_daemon.config.settings import Profile, Settings
+    from sds_daemon.daemon.service import Stop, serve
+    from sds_daemon.errors import ConfigurationError
+    from sds_daemon.logs import configure
+    from sds_daemon.sync.summary import RunSummary
+
+    settings, clock = load_settings(context)
+    journal = "JOURNAL_STREAM" in os.environ or "INVOCATION_ID" in os.environ
+    configure(settings.daemon.log_level, sys.stderr, journal=journal)
+    path = settings.path
+    if path is None:
+        raise ConfigurationError("the daemon needs a configuration file", remedy="give --config PATH")
+    store = open_store(settings, clock)
+
+    async def run_profile(current: Settings, profile: Profile, stop: Stop) -> RunSummary:
+        summary, _ = await sync_profile(current, profile, store, clock, stop=stop)
+        return summary
+
+    def applied(current: Settings) -> None:
+        configure(current.daemon.log_level, sys.stderr, journal=journal)
+
+    try:
+        asyncio.run(
+            serve(settings, run_profile=run_profile, store=store, clock=clock, reload=lambda: load(path), applied=applied)
+        )
+    finally:
+        store.close()
