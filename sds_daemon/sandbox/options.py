@@ -17,8 +17,9 @@ class SandboxOptions:
     """`district` is `csv:DIR` or None for a generated one; `today` moves both servers to that day.
 
     `users`: "create" starts with an empty directory, "match" with an account per person, of which `users_missing` are
-    left out and `users_ambiguous` have a namesake (same mailNickname). `write_quota` and `lag` are in sandbox time. `powerschool` and
-    `entra` are further settings of the two servers by name.
+    left out and `users_ambiguous` have a namesake (same mailNickname). `write_quota` and `lag` are in sandbox time.
+    With `watch_parent` a sandbox process ends when the process that started it is gone. `log_limit` bounds the rows of
+    the request log. `powerschool` and `entra` are further settings of the two servers by name.
     """
 
     students: int = 1000
@@ -39,5 +40,6 @@ class SandboxOptions:
     port_base: int | None = None
     http2: bool = False
     log_limit: int | None = None
+    watch_parent: bool = False
     powerschool: Mapping[str, Any] = field(default_factory=dict)
     entra: Mapping[str, Any] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
+import importlib.util
 import os
 import random
 import secrets
@@ -59,6 +61,8 @@ async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningS
     Raises ValueError for an impossible district or option, OSError if the ports of `port_base` are taken.
     """
     options = options or SandboxOptions()
+    if options.http2 and importlib.util.find_spec("hypercorn") is None:
+        raise ValueError("HTTP/2 needs the package hypercorn, which is not installed")
     clock, faults = _clock(options), FaultPlan(options.seed)
     journal = Journal(clock, options.log_limit)
     district = make_district(options, clock)
@@ -82,20 +86,37 @@ async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningS
 
 def run(options: SandboxOptions, announce: Callable[[str], None]) -> None:
     """Runs a sandbox until SIGTERM or SIGINT; `announce` gets the ready line (one JSON object) once."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_signal(options, announce))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_until_stopped(options, announce))
 
 
-async def _until_signal(options: SandboxOptions, announce: Callable[[str], None]) -> None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _until_stopped(options: SandboxOptions, announce: Callable[[str], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    watch = asyncio.ensure_future(_until_orphaned(os.getppid(), stopped)) if options.watch_parent else None
     async with start(options) as sandbox:
+        # The district stays for good; without this every full collection would walk through all of it.
+        gc.freeze()
         announce(msgspec.json.encode(sandbox.ready).decode())
         await stopped.wait()
+    if watch is not None:
+        watch.cancel()
+
+
+async def _until_orphaned(parent: int, stopped: asyncio.Event) -> None:
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing announces the end of a parent
+        await asyncio.sleep(0.5)
+    stopped.set()
 
 
 def make_district(options: SandboxOptions, clock: SandboxClock) -> District:

@@ -180,7 +180,8 @@ async def test_v1_is_read_only_and_other_paths_do_not_exist() -> None:
     async with running() as rig:
         await rig.fetch_token()
         headers = {"authorization": f"Bearer {rig.token}", "accept": "application/json"}
-        assert (await rig.http.post("/ws/v1/student", headers=headers, json={})).status_code == 405
+        assert (await rig.http.post("/ws/v1/student", headers=headers, json={})).status_code == 403
+        assert (await rig.http.post("/ws/v1/section/1502", headers=headers, json={})).status_code == 405
         assert (await rig.http.delete("/ws/v1/student/1001", headers=headers)).status_code == 405
         page = await rig.get("/admin/home.html")
         assert page.status_code == 404 and page.headers["content-type"].startswith("text/html")
@@ -276,3 +277,26 @@ async def test_granted_columns_can_be_read_as_text() -> None:
         assert first["schoolid"] == str(rig.district.schools[student.school].number)
         single = await rig.json("/ws/schema/table/students", projection="dcid", pagesize=1)
         assert isinstance(single["record"], list)
+
+
+async def test_event_subscriptions_are_replaced_as_a_whole() -> None:
+    async with running() as rig:
+        await rig.fetch_token()
+        headers = {"authorization": f"Bearer {rig.token}", "accept": "application/json"}
+        path = "/ws/v1/event_subscription"
+        one = {"resource": "/ws/v1/student/*", "event_type": "INSERT"}
+        body = {"key": "k1", "callback_url": "https://daemon.example/events", "event_subscription": [one]}
+        assert (await rig.http.put(path, headers=headers, json={"event_subscriptions": body})).status_code == 201
+        shown = (await rig.json(path))["event_subscriptions"]
+        assert shown == {**body, "event_subscription": one}
+        assert (await rig.http.put(path, headers=headers, json={"event_subscriptions": body})).status_code == 204
+        for wrong in (
+            {},
+            {**body, "event_subscription": [{**one, "event_type": "EXPLODE"}]},
+            {**body, "callback_url": ""},
+        ):
+            answer = await rig.http.put(path, headers=headers, json={"event_subscriptions": wrong})
+            assert answer.status_code == 500
+        assert (await rig.http.put(path, headers=headers, content=b"<x/>")).status_code == 415
+        assert (await rig.http.delete(path, headers=headers)).status_code == 204
+        assert (await rig.http.delete(path, headers=headers)).status_code == 404

@@ -25,7 +25,7 @@ from sds_daemon.sandbox.options import SandboxOptions
 from sds_daemon.sandbox.server import start
 
 COMMAND = (sys.executable, "-c", "from sds_daemon.cli.sandbox import command; command()")
-SAMPLES = Path("/work/shared/data/o365-edu-tools-sds-samples/SDS_Format/100_Users")
+SAMPLES = Path(__file__).parents[3] / "shared/data/o365-edu-tools-sds-samples/SDS_Format/100_Users"
 
 
 @contextlib.contextmanager
@@ -187,6 +187,20 @@ def test_the_process_stops_at_once_and_leaves_nothing(number: signal.Signals) ->
         assert not folder.exists()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address.hostname or "", address.port or 0))
+
+
+@pytest.mark.process
+def test_it_ends_with_its_parent_when_asked() -> None:
+    arguments = [*COMMAND, "--students", "5", "--watch-parent"]
+    script = f"import subprocess, time; subprocess.Popen({arguments!r}); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    ready = json.loads(parent.stdout.readline())
+    parent.kill()
+    parent.wait(5)
+    # The pipe ends when the last process that holds it is gone.
+    assert parent.communicate(timeout=5) == ("", None)
+    assert not Path(ready["directory"]).exists()
 
 
 @pytest.mark.process

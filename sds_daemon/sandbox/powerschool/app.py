@@ -18,6 +18,7 @@ from sds_daemon.sandbox.journal import Journal
 from sds_daemon.sandbox.powerschool import query, reply, schema
 from sds_daemon.sandbox.powerschool.reply import V1Error
 from sds_daemon.sandbox.powerschool.settings import PowerSchoolOptions, Settings
+from sds_daemon.sandbox.powerschool.subscriptions import Subscriptions
 from sds_daemon.sandbox.powerschool.tokens import Tokens
 from sds_daemon.sandbox.powerschool.v1 import V1
 from sds_daemon.sandbox.sis_calendar import Calendar
@@ -36,6 +37,7 @@ class PowerSchoolSandbox:
         self.settings = Settings().changed(options.settings)
         self.tokens = Tokens(options.client_id, options.client_secret, clock)
         self.calendar = Calendar(clock, district.timezone)
+        self.subscriptions = Subscriptions()
         self.v1 = V1(district, self.calendar)
         self.app: ASGIApp = asgi.app(self._serve)
         self._clock = clock
@@ -99,6 +101,10 @@ class PowerSchoolSandbox:
             return reply.unauthorized(request, self.settings.unauthorized_body)
         if self.settings.checks_access_level and self.settings.v1_access == "NONE":
             return reply.error(request, 401, reply.NO_ACCESS_LEVEL)
+        if path == "event_subscription":
+            return self.subscriptions.answer(request)
+        if request.method == "POST" and path == "student" and self._writes_are_closed():
+            return reply.error(request, 403, reply.NO_WRITE_LEVEL)
         if request.method != "GET":
             return reply.error(request, 405, f"{request.method} is not allowed on this resource")
         try:
@@ -107,6 +113,9 @@ class PowerSchoolSandbox:
             return reply.error(request, problem.status, problem.message)
         except query.QueryError as problem:
             return reply.error(request, 400, str(problem))
+
+    def _writes_are_closed(self) -> bool:
+        return self.settings.checks_access_level and self.settings.v1_access != "FULL"
 
     def _schema(self, request: Request, path: str) -> Response:
         if not self._is_authorized(request):

@@ -13,6 +13,7 @@ JSON_TYPE: Final = "application/json;charset=UTF-8"
 XML_TYPE: Final = "application/xml;charset=UTF-8"
 HTML_TYPE: Final = "text/html;charset=UTF-8"
 NO_ACCESS_LEVEL: Final = "Plugin is missing required accessLevelV1Api READ permission"
+NO_WRITE_LEVEL: Final = "Plugin is missing required accessLevelV1Api FULL permission"
 MAINTENANCE_PAGE: Final = (
     b"<!DOCTYPE html><html><head><title>PowerSchool page unavailable</title></head>"
     b"<body><h1>PowerSchool page unavailable</h1><p>The page you requested is not available.</p></body></html>"
