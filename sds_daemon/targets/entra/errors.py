@@ -258,7 +258,7 @@ def _target(error: GraphError, problem: Problem) -> str:
     named = next((d.target for d in error.details if d.target), "") or error.target
     if named:
         return named
-    return _first(_INVALID if problem is Problem.INVALID_VALUE else _PROPERTY, error.message)
+    return _first(_PROPERTY, error.message) or _first(_INVALID, error.message)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
