@@ -22,6 +22,7 @@ from sds_daemon.plan.change import Change, Outcome, Result
 from sds_daemon.roster.records import Ref
 from sds_daemon.targets.base import Ledger
 from sds_daemon.targets.entra.accounts import Licenses
+from sds_daemon.targets.entra.ages import Ages
 from sds_daemon.targets.entra.batch import Answer, Item
 from sds_daemon.targets.entra.find import Finder
 from sds_daemon.targets.entra.recorder import Recorder
@@ -111,6 +112,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     pool: Pool
     stop: Callable[[], bool]
     refusals: Refusals
+    ages: Ages
     keep_passwords: bool = True
     unsettled: dict[Ref, datetime] = {}
     mail_looks: int = 0
@@ -121,6 +123,8 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         if known is not None:
             return known
         answer = await self.executor.send(item)
+        if await self.ages.worth_waiting(item, answer):
+            answer = await self.executor.send(item)
         self.refusals.note(item, answer)
         return answer
 
