@@ -1,0 +1,1 @@
+"""Stand-ins for PowerSchool, the Entra token authority and Microsoft Graph on loopback."""
