@@ -41,7 +41,7 @@ def print_summary(summary: RunSummary, decision: Decision | None, *, as_json: bo
         click.echo(json.dumps(summary.as_json()))
         return
     click.echo(f"run {summary.run} of profile {summary.profile}: {summary.status} in {summary.seconds:.1f} s")
-    _print_proof(summary.proof)
+    _print_proof(summary)
     _print_counts("applied", summary.applied)
     _print_counts("kept back", summary.skipped)
     _print_counts("waiting for approval", summary.held)
@@ -68,7 +68,7 @@ def print_preview(summary: RunSummary, decision: Decision | None, *, as_json: bo
         click.echo(json.dumps(data))
         return
     click.echo(f"preview of profile {summary.profile}: nothing was written")
-    _print_proof(summary.proof)
+    _print_proof(summary)
     if plan is None or not (plan.changes or plan.skipped or plan.held):
         click.echo("nothing to do: the directory is what the source says")
     else:
@@ -152,11 +152,11 @@ def _print_issues(summary: RunSummary) -> None:
             click.echo(f"  {count:>7}  {code}")
 
 
-def _print_proof(proof: dict[str, Any]) -> None:
+def _print_proof(summary: RunSummary) -> None:
+    proof = summary.proof
     if not proof:
         return
-    counted = ", ".join(f"{row['received']} {name}" for name, row in proof["resources"].items())
-    click.echo(f"read: {counted}")
+    click.echo("read: " + ", ".join(f"{count} {name}" for name, count in summary.snapshot.items()))
     if proof["proved"]:
         click.echo("proof: every part was counted and received whole")
     for part in proof["unproved"]:

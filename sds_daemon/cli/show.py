@@ -21,6 +21,7 @@ from sds_daemon.errors import SdsError, UsageError
 PROFILE = "district"
 PROGRAM = (sys.executable, "-m", "sds_daemon")
 STOP_SECONDS = 10
+TIME_SCALE = "20"  # quotas and replication lag run so much faster than the real ones
 
 
 class Show:
@@ -84,7 +85,7 @@ class Show:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _open(self) -> None:
-        command = [*PROGRAM, "sandbox", "--config-out", str(self._config), *self._arguments]
+        command = [*PROGRAM, "sandbox", "--config-out", str(self._config), "--time-scale", TIME_SCALE, *self._arguments]
         log = (self._folder / "sandbox.log").open("w")
         self._sandbox = subprocess.Popen(  # noqa: S603 - our own program
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True

@@ -84,7 +84,9 @@ class Journal:
         number = self.reserve() if n is None else n
         when = self._clock.now().timestamp()
         self._rows.append(
-            Entry(number, side, when, method, path, query, status, batch, item, headers or {}, body or None, form, fault)
+            Entry(
+                number, side, when, method, path, query, status, batch, item, headers or {}, body or None, form, fault
+            )
         )
         return number
 

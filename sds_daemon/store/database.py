@@ -190,12 +190,8 @@ def insert_new(target: Table) -> Insert:
 
 
 def run_many(connection: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> int:
-    """executemany in chunks; returns the rows given."""
-    total = 0
-    for chunk in chunks(rows, CHUNK):
-        connection.execute(statement, chunk)
-        total += len(chunk)
-    return total
+    """executemany in chunks; returns the rows the database reports as inserted, updated or deleted."""
+    return sum(connection.execute(statement, chunk).rowcount for chunk in chunks(rows, CHUNK))
 
 
 def chunks(items: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:

@@ -25,6 +25,29 @@ INTERRUPTED = "interrupted"
 SUCCESSES = ("success", "success_with_issues", "nothing_to_do")
 KEY = ("run_id", "kind", "subject_kind", "subject_id", "member_kind", "member_id")
 
+# Sent for every batch of a sync: plain updates by key, a tenth of the price of inserting whole rows anew.
+_BY_KEY = [CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY]
+_INTENDED = (
+    update(CHANGE)
+    .where(*_BY_KEY)
+    .values(state="intended", settled_at=None, intended_at=func.coalesce(CHANGE.c.intended_at, bindparam("now")))
+)
+_SETTLED = (
+    update(CHANGE)
+    .where(*_BY_KEY)
+    .values(
+        state=bindparam("new_state"),
+        detail=bindparam("new_detail"),
+        code=bindparam("new_code"),
+        status=bindparam("new_status"),
+        object_id=bindparam("new_object_id"),
+        settled_at=bindparam("now"),
+    )
+)
+_FORGOTTEN = (
+    update(CHANGE).where(CHANGE.c.state == "intended", *_BY_KEY).values(state="forgotten", settled_at=bindparam("now"))
+)
+
 
 class RunRecord(msgspec.Struct, kw_only=True):
     """One cycle or preview.
@@ -153,21 +176,22 @@ class Runs:
         directory cover that case).
         """
         now = self._clock.now()
-        intended = (
-            update(CHANGE)
-            .where(*(CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY))
-            .values(state="intended", settled_at=None, intended_at=func.coalesce(CHANGE.c.intended_at, now))
-        )
         with self._database.write() as connection:
-            run_many(connection, insert_new(CHANGE), (change_row(run_id, change, "planned") for change in changes))
-            run_many(connection, intended, (_key(run_id, change) for change in changes))
+            if run_many(connection, _INTENDED, ({**_key(run_id, change), "now": now} for change in changes)) < len(
+                changes
+            ):
+                run_many(connection, insert_new(CHANGE), (change_row(run_id, change, "planned") for change in changes))
+                run_many(connection, _INTENDED, ({**_key(run_id, change), "now": now} for change in changes))
 
     def settle(self, run_id: int, outcomes: Sequence[Outcome]) -> None:
         """Store what became of changes; those unknown so far are stored too."""
         now = self._clock.now()
-        statement = upsert(CHANGE, keep=("reason", "new_values", "old_values", "adopts", "withheld", "intended_at"))
+        rows = [_key(run_id, outcome.change) | _outcome_row(outcome, now) for outcome in outcomes]
         with self._database.write() as connection:
-            run_many(connection, statement, (_outcome_row(run_id, outcome, now) for outcome in outcomes))
+            if run_many(connection, _SETTLED, rows) < len(rows):
+                blank = (change_row(run_id, outcome.change, "planned") for outcome in outcomes)
+                run_many(connection, insert_new(CHANGE), blank)
+                run_many(connection, _SETTLED, rows)
 
     def unsettled(self, profile: str) -> Intentions:
         """Creates whose answer was never recorded, with the time of the first intention.
@@ -185,14 +209,11 @@ class Runs:
 
     def forget_unsettled(self, profile: str, changes: Sequence[Change]) -> None:
         """The fate of these creates is known now; `unsettled` names them no more."""
-        forgotten = (
-            update(CHANGE)
-            .where(CHANGE.c.state == "intended", *(CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY))
-            .values(state="forgotten", settled_at=self._clock.now())
-        )
+        now = self._clock.now()
         with self._database.write() as connection:
             runs = {int(row["run_id"]) for row in connection.execute(_open_creates(profile)).mappings()}
-            run_many(connection, forgotten, (_key(run_id, change) for run_id in sorted(runs) for change in changes))
+            rows = ({**_key(run_id, change), "now": now} for run_id in sorted(runs) for change in changes)
+            run_many(connection, _FORGOTTEN, rows)
 
     def changes(self, run_id: int, states: Collection[str] | None = None) -> Iterator[ChangeRecord]:
         """The changes of a run in the order of their keys, streamed. `states`: only these."""
@@ -264,13 +285,14 @@ def _plan_row(run_id: int, item: Change | Withheld, state: str) -> dict[str, Any
     return change_row(run_id, item.change, state) | {"withheld": item.reason.name, "detail": item.detail}
 
 
-def _outcome_row(run_id: int, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    return change_row(run_id, outcome.change, outcome.result.value) | {
-        "detail": outcome.detail,
-        "code": outcome.code,
-        "status": outcome.status,
-        "object_id": outcome.object_id,
-        "settled_at": now,
+def _outcome_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
+    return {
+        "new_state": outcome.result.value,
+        "new_detail": outcome.detail,
+        "new_code": outcome.code,
+        "new_status": outcome.status,
+        "new_object_id": outcome.object_id,
+        "now": now,
     }
 
 

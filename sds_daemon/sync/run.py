@@ -23,6 +23,7 @@ from sds_daemon.sync.summary import (
     count_changes,
     count_withheld,
     proof_summary,
+    snapshot_counts,
 )
 from sds_daemon.sync.world import IssueList
 
@@ -124,6 +125,7 @@ class Run:
             run=self.id,
             profile=self._job.profile.name,
             status=status,
+            snapshot=snapshot_counts(self._snapshot) if self._snapshot else {},
             proof=proof_summary(self._snapshot.proof) if self._snapshot else {},
             applied=dict(sorted(applied.items())),
             issues=self._errors(),

@@ -10,6 +10,7 @@ import msgspec
 
 from sds_daemon.plan.change import Change, Withheld
 from sds_daemon.roster.proof import Proof
+from sds_daemon.roster.records import Snapshot
 from sds_daemon.targets.base import RequestCounts
 
 SUCCESS = "success"
@@ -24,11 +25,12 @@ EXIT_CODES = {SUCCESS: 0, NOTHING_TO_DO: 0, PREVIEW: 0, SUCCESS_WITH_ISSUES: 1, 
 
 
 class RunSummary(msgspec.Struct, kw_only=True):
-    """Counts are keyed by kind of change; `issues` by code (open errors, notes left out)."""
+    """Counts are keyed by kind of change, `issues` by code (open errors). `snapshot`: records in scope."""
 
     run: int
     profile: str
     status: str
+    snapshot: dict[str, int] = {}
     proof: dict[str, Any] = {}
     planned: dict[str, int] = {}
     applied: dict[str, int] = {}
@@ -65,6 +67,17 @@ def count_changes(changes: Iterable[Change]) -> dict[str, int]:
 def count_withheld(withheld: Iterable[Withheld]) -> dict[str, int]:
     """Withheld changes per kind."""
     return count_changes(item.change for item in withheld)
+
+
+def snapshot_counts(snapshot: Snapshot) -> dict[str, int]:
+    """Records in scope."""
+    return {
+        "schools": len(snapshot.schools),
+        "sections": len(snapshot.sections),
+        "students": len(snapshot.students),
+        "teachers": len(snapshot.teachers),
+        "enrollments": sum(len(section.students) for section in snapshot.sections.values()),
+    }
 
 
 def proof_summary(proof: Proof) -> dict[str, Any]:

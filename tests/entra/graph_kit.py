@@ -84,7 +84,9 @@ def response(identifier: str, status: int, body: Any = None, **headers: str) -> 
 
 
 class BatchGraph:
-    """Answers $batch posts. `answer(method, url, times)` gives an item's (status, body, headers); `times` counts from 1.
+    """Answers $batch posts.
+
+    `answer(method, url, times)` gives an item its (status, body, headers); `times` counts from 1.
 
     `outer` may answer, or fail, a whole batch instead: it gets the number of the batch, from 1.
     """

@@ -6,8 +6,8 @@ import json
 
 import httpx
 import pytest
-
 from graph_kit import transport
+
 from sds_daemon.errors import TargetInvalid
 from sds_daemon.targets.entra.guard import ReadOnlyTransport
 

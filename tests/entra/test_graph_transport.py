@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import msgspec
 import pytest
-
 from graph_kit import FakeTokens, error_body, settings, transport
+
 from sds_daemon.config.settings import TenantSettings
 from sds_daemon.errors import ConfigurationError, TargetInvalid, TargetRefused, TargetUnreachable
 from sds_daemon.targets.entra import transport as module

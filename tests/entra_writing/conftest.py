@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import contracts
 import pytest_asyncio
 from writing_rig import Tenant, tenant
+
+
+def held(made: Tenant) -> None:
+    """Every request of a test must satisfy the contract."""
+    assert contracts.hold(made.journal.read("graph")["requests"]) == []
 
 
 @pytest_asyncio.fixture
@@ -14,6 +20,7 @@ async def education(tmp_path: Path) -> AsyncIterator[Tenant]:
     """An education tenant without lag."""
     async with tenant(tmp_path) as made:
         yield made
+        held(made)
 
 
 @pytest_asyncio.fixture
@@ -21,3 +28,4 @@ async def plain(tmp_path: Path) -> AsyncIterator[Tenant]:
     """A tenant without education licences."""
     async with tenant(tmp_path, education=False, education_api=False) as made:
         yield made
+        held(made)

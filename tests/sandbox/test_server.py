@@ -39,8 +39,12 @@ def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         yield child, json.loads(line)
     finally:
         if child.poll() is None:
+            child.terminate()
+        try:
+            child.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
             child.kill()
-        child.communicate()
+            child.communicate()
 
 
 def trust(ready: dict[str, Any]) -> ssl.SSLContext:

@@ -137,15 +137,17 @@ def _enum(kind: str, value: Any) -> str:
     raise odata(f"Requested value '{value}' was not found.")
 
 
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "str": lambda item: isinstance(item, str),
+    "bool": lambda item: isinstance(item, bool),
+    "int": lambda item: isinstance(item, int) and not isinstance(item, bool),
+    "date": lambda item: isinstance(item, str) and _DATE.match(item) is not None,
+    "datetime": lambda item: isinstance(item, str) and _DATETIME.match(item) is not None,
+}
+
+
 def _primitive(kind: str, value: Any) -> Any:
-    right: dict[str, Callable[[Any], bool]] = {
-        "str": lambda item: isinstance(item, str),
-        "bool": lambda item: isinstance(item, bool),
-        "int": lambda item: isinstance(item, int) and not isinstance(item, bool),
-        "date": lambda item: isinstance(item, str) and _DATE.match(item) is not None,
-        "datetime": lambda item: isinstance(item, str) and _DATETIME.match(item) is not None,
-    }
-    if not right[kind](value):
+    if not _RIGHT[kind](value):
         raise odata(f"Cannot convert the literal '{value}' to the expected type '{_EDM[kind]}'.")
     return value
 

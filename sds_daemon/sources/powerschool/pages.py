@@ -1,9 +1,9 @@
 """Reading a list whole while others write to it.
 
-v1 pages by offset over live data: a row that is inserted, deleted or re-sorted meanwhile shifts the pages, so that rows
-are seen twice or not at all. Nothing in a page tells; the counts around the read and the number of different ids do, but
-for one case: a row already read goes and another comes. Where a missed row would count as a leave (`careful`), a list of
-several pages therefore has to read the same twice.
+v1 pages by offset over live data: a row that is inserted, deleted or re-sorted meanwhile shifts the pages, so that
+rows are seen twice or not at all. Nothing in a page tells; the counts around the read and the number of different ids
+do, but for one case: a row already read goes and another comes. Where a missed row would count as a leave (`careful`),
+a list of several pages therefore has to read the same twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class ListCall(msgspec.Struct, frozen=True, kw_only=True):
 
     `size` is the server's own maximum from /ws/v1/metadata. `count_first` asks for the count before the read, too;
     without it a list costs one call less and is proved by the count after it alone. `careful`: several pages count only
-    if two readings in a row give the same ids. `uncounted`: rows the server lists but does not count; they are left out.
+    if two readings in a row give the same ids. `uncounted`: rows the server lists but does not count; they are left
+    out.
     """
 
     path: str
