@@ -63,7 +63,7 @@ class DirectoryLookup(Protocol):
         """Users that carry the mark of this source, by record; those of a few SIS IDs, or (None) all."""
 
     def deleted(self, kind: str, ids: Iterable[str], /) -> Collection[str]:
-        """Which of these are in the recycle bin."""
+        """Which of these are in the recycle bin, or gone for good."""
 
     def purged(self, kind: str, ids: Iterable[str], /) -> Collection[str]:
         """Which of these are gone for good."""
@@ -152,11 +152,9 @@ class _Matching:
         """Links hold, whatever was renamed, until their object is purged; one in the recycle bin is an issue."""
         ids = [link.object_id for by_id in self._links.values() for link in by_id.values()]
         purged = frozenset(self._directory.purged("user", ids))
-        deleted = frozenset(self._directory.deleted("user", ids)) - purged
+        deleted = frozenset(self._directory.deleted("user", ids))
         for kind, by_id in self._links.items():
-            self._holders |= {
-                link.object_id: Ref(kind, sis_id) for sis_id, link in by_id.items() if link.object_id not in purged
-            }
+            self._holders |= {link.object_id: Ref(kind, sis_id) for sis_id, link in by_id.items()}
         unlinked: list[PersonView] = []
         for ref, person in everyone(snapshot):
             link = self._links[ref.kind].get(ref.sis_id)

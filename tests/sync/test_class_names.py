@@ -148,6 +148,10 @@ def test_two_sections_never_share_an_alias(template: str, one: str, other: str, 
     assert aliases == [alias(each, template) for each in sections]
 
 
+def test_an_id_that_looks_like_our_hash_gets_one_of_its_own() -> None:
+    assert re.fullmatch("S-xabcdefgh27" + MARKED, alias(section("xabcdefgh27"), "S-{sis_id}"))
+
+
 @given(st.text(st.sampled_from("ab-x27"), min_size=1, max_size=30), st.text(st.sampled_from("AB .é"), min_size=1))
 def test_a_plain_alias_never_looks_like_a_hashed_one(plain: str, odd: str) -> None:
     hashed = alias(section(odd))
