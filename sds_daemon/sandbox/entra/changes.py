@@ -112,7 +112,7 @@ class Changes:
         user = self._user(data)
         if not user.alive:
             raise Refused(f"user {user.id} is deleted already")
-        self._tenant.directory.delete(user, 0.0)
+        self._tenant.delete_user(user, 0.0)
         return {"id": user.id}
 
     def _restore_user(self, data: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sds_daemon.sandbox.entra.call import (
 )
 from sds_daemon.sandbox.entra.errors import odata
 from sds_daemon.sandbox.entra.schema import GROUP, UNIT, USER, Resource
-from sds_daemon.sandbox.entra.state import Entity, Group, Unit, User, original_upn
+from sds_daemon.sandbox.entra.state import Entity, Group, User, original_upn
 from sds_daemon.sandbox.entra.tenant import Tenant, is_unified
 
 _MAX_IDS = 1000
@@ -154,8 +154,6 @@ def deleted_groups(call: Call) -> Result:
 
 
 def _deleted(call: Call, resource: Resource, entities: list[Any]) -> Result:
-    from sds_daemon.sandbox.entra.call import getter, prepared_filter
-
     condition, now = prepared_filter(call, resource), call.tenant.now()
     found = [
         entity
@@ -201,6 +199,8 @@ def restore(tenant: Tenant, entity: Entity, seen_at: float) -> None:
         nickname = entity.props["mailNickname"] if is_unified(entity) else None
         tenant.check_group_names(nickname, entity.props.get("mail"), entity.id)
     tenant.directory.restore(entity, seen_at)
+    if isinstance(entity, User):
+        tenant.retake_seats(entity)
 
 
 def purge_item(call: Call) -> Result:
@@ -210,11 +210,7 @@ def purge_item(call: Call) -> Result:
 
 
 def purge(tenant: Tenant, entity: Entity, seen_at: float) -> None:
-    """Delete for good; a user's seats become free."""
-    if isinstance(entity, User):
-        for sku_id in entity.licenses:
-            if sku_id in tenant.skus:
-                tenant.skus[sku_id].consumed -= 1
-        entity.licenses = {}
-    if isinstance(entity, Unit | Group | User):
-        tenant.directory.purge(entity, seen_at)
+    """Delete for good, with every link."""
+    if isinstance(entity, User) and entity.alive:
+        tenant.delete_user(entity, seen_at)
+    tenant.directory.purge(entity, seen_at)

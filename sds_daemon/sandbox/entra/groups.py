@@ -261,5 +261,5 @@ def remove_member_object(call: Call) -> Result:
         raise errors.not_found(call.args[1])
     if not call.may("User.ReadWrite.All", "User.DeleteRestore.All", "Directory.ReadWrite.All"):
         raise errors.forbidden()
-    call.tenant.directory.delete(user, call.tenant.seen_from())
+    call.tenant.delete_user(user, call.tenant.seen_from())
     return Result()

@@ -81,6 +81,24 @@ class Tenant:
         if mail and (self.directory.addresses.holder(mail, own_id) or self.directory.upns.holder(mail, own_id)):
             raise taken("proxyAddresses")
 
+    def delete_user(self, user: User, seen_at: float) -> None:
+        """Soft-delete a user; the seats of its licences become free at once."""
+        self._count_seats(user, -1)
+        self.directory.delete(user, seen_at)
+
+    def retake_seats(self, user: User) -> None:
+        """Give a restored user its licences back, those without a free seat excepted."""
+        for sku_id in list(user.licenses):
+            sku = self.skus.get(sku_id)
+            if sku is None or sku.consumed >= sku.enabled + sku.warning:
+                del user.licenses[sku_id]
+        self._count_seats(user, 1)
+
+    def _count_seats(self, user: User, change: int) -> None:
+        for sku_id in user.licenses:
+            if sku_id in self.skus:
+                self.skus[sku_id].consumed += change
+
     def user_by_key(self, key: str) -> User | None:
         """A user by object id or UPN, visible or not."""
         user = self.directory.users.by_id.get(key.lower())

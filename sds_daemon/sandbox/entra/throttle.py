@@ -98,7 +98,7 @@ class Throttle:
         for bucket, cost, quota, _, _ in checks:
             bucket.spent = min(bucket.spent + cost, quota * scale * 1.1)
         headers = {"x-ms-resource-unit": str(price.units)}
-        if fullest >= _WARN_FROM:
+        if fullest > _WARN_FROM:
             headers["x-ms-throttle-limit-percentage"] = f"{min(fullest, 1.8):.2f}"
         if refusal is not None:
             raise self._refusal(refusal[0], refusal[1], headers, price)

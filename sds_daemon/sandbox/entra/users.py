@@ -129,7 +129,7 @@ def change(tenant: Tenant, user: User, props: dict[str, Any], edu: dict[str, Any
 
 def delete(call: Call) -> Result:
     """DELETE /users/{id | UPN} -> 204, restorable for 30 days."""
-    call.tenant.directory.delete(find(call, call.args[0]), call.tenant.seen_from())
+    call.tenant.delete_user(find(call, call.args[0]), call.tenant.seen_from())
     return Result()
 
 
