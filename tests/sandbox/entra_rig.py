@@ -56,7 +56,9 @@ class Rig:
             self.token = (await self.fetch_token()).json()["access_token"]
         url = path if path.startswith("http") else f"{self.graph}/v1.0{path}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.http.request(method, url, json=body, headers={"Authorization": f"Bearer {self.token}", **named})
+        return await self.http.request(
+            method, url, json=body, headers={"Authorization": f"Bearer {self.token}", **named}
+        )
 
     async def ok(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         answer = await self.send(method, path, body, **headers)
@@ -143,7 +145,9 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def entra(folder: Path, *, tls: bool = False, scale: float = 1.0, http2: bool = False, **options: Any) -> AsyncIterator[Rig]:
+async def entra(
+    folder: Path, *, tls: bool = False, scale: float = 1.0, http2: bool = False, **options: Any
+) -> AsyncIterator[Rig]:
     """A running sandbox; without lag and holding times unless `options` say otherwise."""
     pem, ca_file = folder / "server.pem", folder / "ca.pem"
     if tls or http2:
@@ -152,7 +156,9 @@ async def entra(folder: Path, *, tls: bool = False, scale: float = 1.0, http2: b
         authority.cert_pem.write_to_path(ca_file)
     clock = SandboxClock(scale)
     faults, journal = FaultPlan(), Journal(clock)
-    sandbox = EntraSandbox(EntraOptions(**{"lag_seconds": 0.0, "service_seconds": 0.0, **options}), clock, faults, journal)
+    sandbox = EntraSandbox(
+        EntraOptions(**{"lag_seconds": 0.0, "service_seconds": 0.0, **options}), clock, faults, journal
+    )
     servers = Servers(pem)
     graph = servers.add(sandbox.graph_app, tls=tls or http2, http2=http2)
     login = servers.add(sandbox.authority_app, tls=tls or http2)

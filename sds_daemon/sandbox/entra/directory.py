@@ -11,7 +11,9 @@ from sds_daemon.sandbox.entra.call import (
     decode_token,
     encode_token,
     entity_result,
+    getter,
     link,
+    prepared_filter,
     render,
     shown_names,
 )
