@@ -1,0 +1,56 @@
+"""Which schools a profile means."""
+
+from __future__ import annotations
+
+import pytest
+
+from sds_daemon.errors import ConfigurationError
+from sds_daemon.roster.records import School
+from sds_daemon.sources.powerschool.scope import choosable, select_schools
+
+SCHOOLS = [
+    School(id="1", name="District Office", number="0"),
+    School(id="2", name="Graduated Students", number="999999"),
+    School(id="3", name="North High", number="101"),
+    School(id="4", name="Grove", number="102"),
+    School(id="5", name="grove", number="103"),
+    School(id="6", name="102", number="104"),
+]
+
+
+def test_all_is_every_real_school() -> None:
+    assert set(select_schools(SCHOOLS, "all")) == {"3", "4", "5", "6"}
+    assert [school.id for school in choosable(SCHOOLS)] == ["6", "4", "5", "3"]
+
+
+@pytest.mark.parametrize("entry", ["north high", " North High ", "101"])
+def test_by_whole_name_in_any_case_or_by_number(entry: str) -> None:
+    assert set(select_schools(SCHOOLS, (entry,))) == {"3"}
+
+
+def test_a_school_named_twice_is_one() -> None:
+    assert set(select_schools(SCHOOLS, ("North High", "101"))) == {"3"}
+
+
+@pytest.mark.parametrize("entry", ["North", "0", "999999", "District Office", "3", ""])
+def test_unknown_entries_are_errors_that_list_the_choices(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"no school has the name or number .*North High \(101\)"):
+        select_schools(SCHOOLS, (entry,))
+
+
+@pytest.mark.parametrize("entry", ["Grove", "102"])
+def test_ambiguous_entries_are_errors_that_list_the_candidates(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is 2 schools \(.*\(10.\).*use the number"):
+        select_schools(SCHOOLS, (entry,))
+
+
+def test_all_faults_are_told_at_once_and_nothing_is_chosen_silently() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        select_schools(SCHOOLS, ("101", "Atlantis", "Grove"))
+    assert "Atlantis" in str(caught.value)
+    assert "'Grove' is 2 schools" in str(caught.value)
+
+
+def test_an_empty_list_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="names no school"):
+        select_schools(SCHOOLS, ())
