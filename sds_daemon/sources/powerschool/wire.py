@@ -215,18 +215,18 @@ def parse_course(raw: Any) -> Parsed[Course]:
 
 
 def parse_section(raw: Any, school_id: str) -> Parsed[SectionRow]:
-    """A section, unusable without a term. `period` is the external expression, else the expression."""
+    """A section, unusable without a term or with a reference that cannot be read. `period` is the external expression, else the expression."""
     fields = _Fields(raw)
     nested = fields.row.get("term")
     term_row = nested if isinstance(nested, dict) else {}
     value = SectionRow(
         id=fields.id("id"),
         school_id=fields.id("school_id", essential=True) or school_id,
-        course_id=fields.id("course_id"),
+        course_id=fields.id("course_id", essential=True),
         term_id=fields.id("term_id", essential=True) or row_id(term_row),
         number=fields.text("section_number"),
         period=fields.text("external_expression") or fields.text("expression"),
-        lead_staff_id=fields.id("staff_id"),
+        lead_staff_id=fields.id("staff_id", essential=True),
         term_row=term_row,
     )
     fields.demand("term_id", value.term_id)
