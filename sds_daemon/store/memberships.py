@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, select, true
 
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store.database import Database, insert_new, run_many
-from sds_daemon.store.links import LINK, Links
+from sds_daemon.store.links import LINK
 from sds_daemon.store.tables import MembershipRow, table
 
 ROW = table(MembershipRow)
@@ -43,27 +43,32 @@ class Memberships:
 
     def __init__(self, database: Database, source_uuid: str, tenant_id: str) -> None:
         self._database = database
-        self._links = Links(database, source_uuid, tenant_id)
         self._mine = (LINK.c.source_uuid == source_uuid) & (LINK.c.tenant_id == tenant_id)
+        container, member = self._key_of("container"), self._key_of("member")
+        keys = select(container.c.id, member.c.id, bindparam("role"), bindparam("run_id")).select_from(
+            container.join(member, true())
+        )
+        self._insert = insert_new(ROW).from_select(["container_id", "member_id", "role", "run_id"], keys.where(true()))
+        self._delete = delete(ROW).where(
+            ROW.c.container_id == select(container.c.id).scalar_subquery(),
+            ROW.c.member_id == select(member.c.id).scalar_subquery(),
+            ROW.c.role == bindparam("row_role"),
+        )
 
     def add(self, memberships: Iterable[Membership], run_id: int) -> int:
-        """Store rows; those there already stay as they are. Returns how many are there now.
+        """Store rows; those there already stay as they are. Returns how many are new.
 
         Rows of unlinked records (a link was dropped meanwhile) are passed over: the next run adds them again.
         """
-        statement = insert_new(ROW)
         with self._database.write() as connection:
-            rows = self._keys(connection, list(memberships))
-            return run_many(connection, statement, ({**row, "run_id": run_id} for row in rows))
+            rows = ({**_names(row), "role": _CODES[row.role], "run_id": run_id} for row in memberships)
+            return run_many(connection, self._insert, rows)
 
-    def remove(self, memberships: Iterable[Membership]) -> None:
-        """Forget rows; unknown ones are passed over."""
-        statement = delete(ROW).where(
-            *(ROW.c[name] == bindparam(f"key_{name}") for name in ("container_id", "member_id", "role"))
-        )
+    def remove(self, memberships: Iterable[Membership]) -> int:
+        """Forget rows; unknown ones are passed over. Returns how many were there."""
         with self._database.write() as connection:
-            rows = self._keys(connection, list(memberships))
-            run_many(connection, statement, ({f"key_{name}": value for name, value in row.items()} for row in rows))
+            rows = ({**_names(row), "row_role": _CODES[row.role]} for row in memberships)
+            return run_many(connection, self._delete, rows)
 
     def by_container(self, profile: str) -> dict[Ref, frozenset[tuple[Role, Ref]]]:
         """Everything in the containers whose link this profile made. Containers without rows are left out."""
@@ -110,17 +115,26 @@ class Memberships:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def _keys(self, connection: Any, memberships: list[Membership]) -> Iterator[dict[str, int]]:
-        refs = {ref for row in memberships for ref in (row.container, row.member)}
-        ids = self._links.ids(connection, refs)
-        for row in memberships:
-            if row.container in ids and row.member in ids:
-                yield {"container_id": ids[row.container], "member_id": ids[row.member], "role": _CODES[row.role]}
+    def _key_of(self, role: str) -> Any:
+        """The row number of a link whose record is named by the parameters of `_names`."""
+        found = select(LINK.c.id).where(
+            self._mine, LINK.c.kind == bindparam(f"{role}_kind"), LINK.c.sis_id == bindparam(f"{role}_sis_id")
+        )
+        return found.subquery(role)
 
     def _refs(self, connection: Any, condition: Any) -> dict[int, Ref]:
         kinds = {kind.value: kind for kind in RecordKind}
         query = select(LINK.c.id, LINK.c.kind, LINK.c.sis_id).where(self._mine, condition)
         return {key: Ref(kinds[kind], sis_id) for key, kind, sis_id in connection.execute(query)}
+
+
+def _names(row: Membership) -> dict[str, str]:
+    return {
+        "container_kind": row.container.kind.value,
+        "container_sis_id": row.container.sis_id,
+        "member_kind": row.member.kind.value,
+        "member_sis_id": row.member.sis_id,
+    }
 
 
 def _grouped(
