@@ -137,7 +137,12 @@ async def _drip(response: Response, send: Send) -> None:
 
 
 async def _cut(send: Send) -> None:
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionCut("the sandbox cuts this connection on purpose")
-    transport.abort()
+    # ASGI has no word for it, so the server's own objects behind `send` are asked for the transport.
+    owner = getattr(send, "__self__", None)
+    while owner is not None:
+        transport = getattr(owner, "transport", None) or getattr(getattr(owner, "writer", None), "transport", None)
+        if transport is not None:
+            transport.abort()
+            return
+        owner = getattr(getattr(owner, "send", None), "__self__", None)
+    raise ConnectionCut("the sandbox cuts this connection on purpose")

@@ -107,7 +107,11 @@ async def test_faults_strike_single_items(tmp_path: Path) -> None:
         made = sorted(user["userPrincipalName"] for user in (await rig.state())["users"])
         assert made == ["b@contoso.edu", "c@contoso.edu"]
         assert rig.faults.list()[0]["hits_by"] == {"POST /users": 1}
-        assert [row["fault"] for row in rig.journal.read()["requests"] if row["batch"]] == ["status", "lost_answer", None]
+        assert [row["fault"] for row in rig.journal.read()["requests"] if row["batch"]] == [
+            "status",
+            "lost_answer",
+            None,
+        ]
 
 
 async def test_an_answer_lost_after_the_batch_was_carried_out(tmp_path: Path) -> None:
@@ -143,5 +147,5 @@ async def test_faults_are_counted_skipped_and_refused_when_wrong(tmp_path: Path)
         await faulty(rig, kind="status", status=500, after=1, times=1)
         assert [(await rig.send("GET", "/users")).status_code for _ in range(3)] == [200, 500, 200]
         for wrong in ({"kind": "nope"}, {"kind": "status", "colour": 1}, {"kind": "status", "path": "("}):
-            with pytest.raises(ValueError, match="kind|keys|path"):
+            with pytest.raises(ValueError, match=r"kind|keys|path"):
                 await faulty(rig, **wrong)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from entra_rig import PASSWORD, entra
+from entra_rig import EXTENSION, PASSWORD, entra
 
 
 async def test_a_class_is_a_unified_group_of_the_same_id(tmp_path: Path) -> None:
     async with entra(tmp_path, group_mail_domain="groups.contoso.edu") as rig:
         body = {
             "displayName": "Algebra", "mailNickname": "Section_7", "externalId": "7", "externalSource": "sis",
-            "externalSourceDetail": "district", "classCode": "A1", "course": {"displayName": "Algebra", "externalId": "c"},
+            "externalSourceDetail": "district", "classCode": "A1",
+            "course": {"displayName": "Algebra", "externalId": "c"},
             "term": {"displayName": "S1", "startDate": "2026-08-01", "endDate": "2026-12-20", "externalId": "t"},
         }  # fmt: skip
         made = await rig.ok("POST", "/education/classes", body)
         assert body.items() <= made.items()
         group = await rig.ok("GET", f"/groups/{made['id']}")
         assert (group["groupTypes"], group["mail"]) == (["Unified"], "Section_7@groups.contoso.edu")
-        patched = await rig.send("PATCH", f"/education/classes/{made['id']}", {"displayName": "Algebra I", "grade": "9"})
+        patched = await rig.send(
+            "PATCH", f"/education/classes/{made['id']}", {"displayName": "Algebra I", "grade": "9"}
+        )
         assert (patched.status_code, patched.json()["displayName"]) == (200, "Algebra I")
         assert (await rig.ok("GET", f"/groups/{made['id']}"))["displayName"] == "Algebra I"
         state = await rig.group_state(made["id"])
@@ -39,8 +42,9 @@ async def test_closed_types_and_enumerations(tmp_path: Path) -> None:
     async with entra(tmp_path) as rig:
         body = {"displayName": "x", "mailNickname": "x"}
         for wrong in (
-            {"extension_fe2174665583431c953114ff7268b7b3_Education_Period": "1"}, {"visibility": "Private"},
-            {"externalSource": "lms"}, {"term": {"startDate": "1/8/2026"}}, {"term": {"name": "S1"}}, {"course": "Algebra"},
+            {EXTENSION + "Period": "1"}, {"visibility": "Private"},
+            {"externalSource": "lms"}, {"term": {"startDate": "1/8/2026"}},
+            {"term": {"name": "S1"}}, {"course": "Algebra"},
         ):  # fmt: skip
             assert (await rig.refused(400, "POST", "/education/classes", {**body, **wrong}))["code"] == "BadRequest"
         made = await rig.ok("POST", "/education/classes", {**body, "externalSource": "SIS"})
@@ -58,7 +62,9 @@ async def test_teachers_are_owners_and_not_thereby_members(tmp_path: Path) -> No
         error = await rig.refused(400, "POST", f"{path}/members/$ref", rig.ref(ada, "education/users"))
         assert "already exist" in error["message"]
         assert [item["id"] for item in (await rig.ok("GET", f"{path}/teachers"))["value"]] == [ada]
-        assert [item["id"] for item in (await rig.ok("GET", f"/education/users/{ada}/taughtClasses"))["value"]] == [section]
+        assert [item["id"] for item in (await rig.ok("GET", f"/education/users/{ada}/taughtClasses"))["value"]] == [
+            section
+        ]
         error = await rig.refused(400, "DELETE", f"{path}/teachers/{ada}/$ref")
         assert "at least one owner" in error["message"]
         await rig.ok("DELETE", f"{path}/members/{ada}/$ref")

@@ -53,10 +53,13 @@ async def test_patch_adds_all_or_none(tmp_path: Path) -> None:
         error = await rig.refused(404, "PATCH", patch, {"members@odata.bind": rig.users_url(ids[1], MISSING)})
         assert MISSING in error["message"]
         await rig.refused(400, "PATCH", patch, {"members@odata.bind": rig.users_url(*ids)})
-        await rig.refused(400, "PATCH", patch, {"members@odata.bind": ["https://elsewhere.example/v1.0/users/" + ids[1]]})
+        await rig.refused(
+            400, "PATCH", patch, {"members@odata.bind": ["https://elsewhere.example/v1.0/users/" + ids[1]]}
+        )
         await rig.refused(
             400, "PATCH", patch,
-            {"owners@odata.bind": rig.users_url(ids[1]), "members@odata.bind": rig.users_url(ids[0]), "description": "n"},
+            {"owners@odata.bind": rig.users_url(ids[1]), "members@odata.bind": rig.users_url(ids[0]),
+             "description": "n"},
         )  # fmt: skip
         state = await rig.group_state(group)
         assert (state["members"], state["owners"], state["description"]) == ([ids[0]], [], None)
@@ -178,7 +181,9 @@ async def test_writes_to_one_object_collide_in_and_across_batches(tmp_path: Path
 async def test_units_hold_users_and_groups_and_an_object_is_in_thirty_at_most(tmp_path: Path) -> None:
     async with entra(tmp_path, max_units=2) as rig:
         ada, group = await rig.user("ada"), await rig.group()
-        units = [(await rig.ok("POST", "/directory/administrativeUnits", {"displayName": f"U{n}"}))["id"] for n in range(3)]
+        units = [
+            (await rig.ok("POST", "/directory/administrativeUnits", {"displayName": f"U{n}"}))["id"] for n in range(3)
+        ]
         add = "/directory/administrativeUnits/{}/members/$ref"
         await rig.ok("POST", add.format(units[0]), rig.ref(ada))
         await rig.ok("POST", add.format(units[0]), rig.ref(group, "groups"))

@@ -127,7 +127,9 @@ async def test_licences(tmp_path: Path) -> None:
             (bob, {"addLicenses": []}, "The parameter 'removeLicenses' is required"),
         ):  # fmt: skip
             assert (await rig.refused(400, "POST", path.format(user), body))["message"].startswith(words)
-        seats = {item["skuPartNumber"]: item["consumedUnits"] for item in (await rig.ok("GET", "/subscribedSkus"))["value"]}
+        seats = {
+            item["skuPartNumber"]: item["consumedUnits"] for item in (await rig.ok("GET", "/subscribedSkus"))["value"]
+        }
         assert seats == {"STANDARDWOFFPACK_STUDENT": 1, "STANDARDWOFFPACK_FACULTY": 0}
         await rig.ok("POST", path.format(ada), {"addLicenses": [], "removeLicenses": [STUDENT_SKU]})
         await rig.ok("POST", path.format(bob), add(STUDENT_SKU))

@@ -9,7 +9,9 @@ from entra_rig import Rig, entra
 
 
 async def writes(rig: Rig, number: int) -> list[dict[str, object]]:
-    items = [{"method": "POST", "url": "/users", "body": rig.user_body(f"w{rig.made}x{index}")} for index in range(number)]
+    items = [
+        {"method": "POST", "url": "/users", "body": rig.user_body(f"w{rig.made}x{index}")} for index in range(number)
+    ]
     rig.made += 1
     return list((await rig.batch(*items)).values())
 
@@ -66,7 +68,9 @@ async def test_education_writes_count_or_not(tmp_path: Path, counted: bool) -> N
         assert statuses == ([201, 201, 429, 429] if counted else [201] * 4)
 
 
-@pytest.mark.parametrize(("style", "shape"), [("integer", r"^[1-9]\d*$"), ("fractional", r"^\d+\.\d+$"), ("absent", None)])
+@pytest.mark.parametrize(
+    ("style", "shape"), [("integer", r"^[1-9]\d*$"), ("fractional", r"^\d+\.\d+$"), ("absent", None)]
+)
 async def test_retry_after_comes_in_three_ways(tmp_path: Path, style: str, shape: str | None) -> None:
     import re
 
@@ -89,7 +93,9 @@ async def test_reads_cost_units_by_kind_and_options(tmp_path: Path) -> None:
             assert (await rig.send("GET", path)).headers["x-ms-resource-unit"] == units
         answer = await rig.send("POST", "/directoryObjects/getByIds?$select=id", {"ids": [group]})
         assert answer.headers["x-ms-resource-unit"] == "2"
-        assert (await rig.send("POST", "/directoryObjects/getByIds", {"ids": [group]})).headers["x-ms-resource-unit"] == "5"
+        assert (await rig.send("POST", "/directoryObjects/getByIds", {"ids": [group]})).headers[
+            "x-ms-resource-unit"
+        ] == "5"
 
 
 async def test_units_run_out_by_tenant_size_and_the_tenant_has_a_cap_of_its_own(tmp_path: Path) -> None:

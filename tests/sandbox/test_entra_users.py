@@ -33,11 +33,19 @@ async def test_created_user_shows_the_default_set_and_the_rest_on_select(tmp_pat
         ({"displayName": 5}, "BadRequest", "expected type 'Edm.String'"),
         ({"displayName": None}, "Request_BadRequest", "A value is required for property 'displayName'"),
         ({"displayName": "x" * 257}, "Request_BadRequest", "Invalid value specified for property 'displayName'"),
-        ({"givenName": ""}, "Request_BadRequest", "Invalid value specified for property 'givenName' of resource 'User'"),
+        (
+            {"givenName": ""},
+            "Request_BadRequest",
+            "Invalid value specified for property 'givenName' of resource 'User'",
+        ),
         ({"employeeId": "12345678901234567"}, "Request_BadRequest", "property 'employeeId'"),
         ({"id": "x"}, "Request_BadRequest", "read-only"),
         ({"passwordProfile": None}, "Request_BadRequest", "A password must be specified"),
-        ({"passwordProfile": {"password": "short1!"}}, "Request_BadRequest", "does not comply with password complexity"),
+        (
+            {"passwordProfile": {"password": "short1!"}},
+            "Request_BadRequest",
+            "does not comply with password complexity",
+        ),
         ({"passwordProfile": {"password": "alllowercase1"}}, "Request_BadRequest", "password complexity"),
         ({"passwordProfile": {"password": "Unicode1234é"}}, "Request_BadRequest", "password complexity"),
         ({"usageLocation": "USA"}, "Request_BadRequest", "Invalid value specified for property 'usageLocation'"),
@@ -102,7 +110,8 @@ async def test_unknown_user_is_404_naming_the_key(tmp_path: Path) -> None:
         error = await rig.refused(404, "GET", "/users/nobody@contoso.edu")
         assert error["code"] == "Request_ResourceNotFound"
         assert error["message"] == (
-            "Resource 'nobody@contoso.edu' does not exist or one of its queried reference-property objects are not present."
+            "Resource 'nobody@contoso.edu' does not exist or one of its queried reference-property objects are not "
+            "present."
         )
 
 
@@ -140,7 +149,9 @@ async def test_deleted_users_are_purged_after_thirty_days(tmp_path: Path) -> Non
 
 async def test_synchronised_users_refuse_mastered_attributes_but_take_education_ones(tmp_path: Path) -> None:
     async with entra(tmp_path) as rig:
-        made = await rig.change({"op": "create_user", "userPrincipalName": "ada@contoso.edu", "onPremisesSyncEnabled": True})
+        made = await rig.change(
+            {"op": "create_user", "userPrincipalName": "ada@contoso.edu", "onPremisesSyncEnabled": True}
+        )
         ada = made[0]["id"]
         error = await rig.refused(400, "PATCH", f"/users/{ada}", {"givenName": "Ada", "usageLocation": "US"})
         assert error["message"].startswith(

@@ -71,8 +71,9 @@ def b64(data: bytes) -> str:
 
 
 def unb64(text: str) -> bytes:
-    """What `b64` made; ValueError for anything else."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    """Base64url with or without padding (azure-identity pads, against the JWT standard); ValueError for other text."""
+    bare = text.rstrip("=")
+    return base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4))
 
 
 @cache
@@ -317,7 +318,7 @@ class Authority:
             known = self._certificates.get(pem)
             if known is None:
                 known = self._certificates[pem] = Certificate.from_pem(pem)
-            if header.get("x5t") == known.sha1 or header.get("x5t#S256") == known.sha256:
+            if known.sha1 == _thumbprint(header, "x5t") or known.sha256 == _thumbprint(header, "x5t#S256"):
                 return known
         raise _bad_assertion("The certificate with identifier used to sign the client assertion is not registered on "
                              "application.")  # fmt: skip
@@ -360,6 +361,10 @@ class Authority:
             )  # fmt: skip
         if not isinstance(claims.get("jti"), str) or not claims["jti"]:
             raise _bad_assertion("Client assertion must have a 'jti' claim.")
+
+
+def _thumbprint(header: dict[str, Any], name: str) -> str:
+    return str(header.get(name, "")).rstrip("=")
 
 
 def _same(left: str, right: str) -> bool:
