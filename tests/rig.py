@@ -52,7 +52,7 @@ class Rig:
     def start(self) -> Rig:
         """Start the sandbox and wait for its ready line."""
         self._process = subprocess.Popen(
-            [*COMMAND, "sandbox", "--config-out", str(self.config), *self._options],
+            [*COMMAND, "sandbox", "--watch-parent", "--config-out", str(self.config), *self._options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

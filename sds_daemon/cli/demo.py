@@ -21,7 +21,7 @@ def command(students: int, seed: int, district: str | None, keep: bool, state_ou
     from sds_daemon.cli.show import Show
 
     arguments = ["--district", district] if district else ["--students", str(students), "--seed", str(seed)]
-    show = Show(arguments, state_out=state_out)
+    show = Show(arguments, keep=keep, state_out=state_out)
     try:
         show.play()
         if keep:

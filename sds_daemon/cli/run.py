@@ -39,7 +39,14 @@ def command(context: object) -> None:
 
     try:
         asyncio.run(
-            serve(settings, run_profile=run_profile, store=store, clock=clock, reload=lambda: load(path), applied=applied)
+            serve(
+                settings,
+                run_profile=run_profile,
+                store=store,
+                clock=clock,
+                reload=lambda: load(path),
+                applied=applied,
+            )
         )
     finally:
         store.close()

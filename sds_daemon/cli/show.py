@@ -27,9 +27,10 @@ TIME_SCALE = "20"  # quotas and replication lag run so much faster than the real
 class Show:
     """A sandbox in a temporary folder, and the commands played against it."""
 
-    def __init__(self, sandbox_arguments: Sequence[str], *, state_out: str | None = None) -> None:
+    def __init__(self, sandbox_arguments: Sequence[str], *, keep: bool = False, state_out: str | None = None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sds-daemon-demo-"))
         self._arguments = list(sandbox_arguments)
+        self._keeping = keep
         self._state_out = state_out
         self._config = self._folder / "config.toml"
         self._sandbox: subprocess.Popen[str] | None = None
@@ -85,7 +86,9 @@ class Show:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _open(self) -> None:
-        command = [*PROGRAM, "sandbox", "--config-out", str(self._config), "--time-scale", TIME_SCALE, *self._arguments]
+        stay = [] if self._keeping else ["--watch-parent"]
+        options = ["--config-out", str(self._config), "--time-scale", TIME_SCALE, *stay, *self._arguments]
+        command = [*PROGRAM, "sandbox", *options]
         log = (self._folder / "sandbox.log").open("w")
         self._sandbox = subprocess.Popen(  # noqa: S603 - our own program
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True

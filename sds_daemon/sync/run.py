@@ -7,6 +7,7 @@ import time
 from loguru import logger
 
 from sds_daemon.errors import SafetyStop, SdsError
+from sds_daemon.plan.change import Result
 from sds_daemon.plan.issues import Severity
 from sds_daemon.roster.records import Snapshot
 from sds_daemon.sync.job import Decision, Job
@@ -104,6 +105,8 @@ class Run:
     def _status(self, decision: Decision) -> str:
         if self._job.preview:
             return PREVIEW
+        if self._job.stop() and self.ledger is not None and self.ledger.unapplied[Result.DEFERRED]:
+            return INTERRUPTED
         if decision.plan.held:
             return HELD
         if not decision.plan.changes:
