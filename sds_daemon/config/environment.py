@@ -97,10 +97,11 @@ def _name(part: str, entries: Any) -> str:
 def _value(text: str, model: type[BaseModel], key: str) -> Any:
     """The text, or the number, switch or list it spells in TOML where the key takes one."""
     try:
-        parsed = tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    if isinstance(parsed, str):
+    parsed = table["value"]
+    if isinstance(parsed, str) or len(table) > 1:
         return text
     kind: TypeAdapter[Any] = TypeAdapter(model.model_fields[key].rebuild_annotation())
     try:

@@ -57,9 +57,10 @@ class Finding:
     remedy: str
 
     def line(self, place: str) -> str:
-        """`place: [table] key: what — remedy`."""
+        """`place: [table] key: what — remedy`, one line whatever the values shown in it hold."""
         head = " ".join(part for part in (f"[{self.table}]" if self.table else "", self.key) if part)
-        return f"{place}: {head}: {self.what} — {self.remedy}" if head else f"{place}: {self.what} — {self.remedy}"
+        text = f"{place}: {head}: {self.what} — {self.remedy}" if head else f"{place}: {self.what} — {self.remedy}"
+        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
