@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sds_daemon.store import ChangeRecord, RunRecord, Store
 
 SAMPLE = 20
+QUIET_SAMPLE = 5
+QUIET = frozenset({"planned", "done", "already", "forgotten"})
 COLUMNS = (
     "state",
     "kind",
@@ -115,8 +117,9 @@ def _print_changes(store: Store, run: int, states: tuple[str, ...], *, everythin
     from sds_daemon.cli.output import clean
 
     for state in states or STATES:
+        limit = QUIET_SAMPLE if state in QUIET else SAMPLE
         for number, record in enumerate(store.runs.changes(run, (state,))):
-            if number >= SAMPLE and not everything:
+            if number >= limit and not everything:
                 click.echo("  … and more (--all lists them)")
                 break
             click.echo(clean(f"  {state}: {_sentence(record)}"))
