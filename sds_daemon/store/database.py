@@ -67,9 +67,10 @@ class Database:
     Every transaction is explicit: `read()` sees one consistent state, `write()` commits on leaving or not at all.
     """
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path, engine: Engine, *, patience: float = BUSY_SECONDS) -> None:
         self.path = path
         self.engine = engine
+        self._patience = patience
         self._writer = threading.RLock()
 
     @contextmanager
@@ -79,8 +80,9 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, *, patience: float = BUSY_SECONDS) -> Iterator[Connection]:
+    def write(self, *, patience: float | None = None) -> Iterator[Connection]:
         """A write transaction, one at a time in this process; other processes are waited for. Raises StateError."""
+        patience = self._patience if patience is None else patience
         with self._writer, translated(self.path), self.engine.connect() as connection:
             writing = connection.execution_options(sds_patience=patience)
             with writing.begin():
@@ -104,14 +106,17 @@ def translated(path: Path) -> Iterator[None]:
         raise explain(error, path) from error
 
 
-def open_database(path: Path, *, create: bool = True) -> Database:
-    """Open the file, made private (0600, its directory 0700 when new) before anything is in it. Raises StateError."""
+def open_database(path: Path, *, create: bool = True, patience: float = BUSY_SECONDS) -> Database:
+    """Open the file, made private (0600, its directory 0700 when new) before anything is in it.
+
+    `patience`: seconds to wait while another process writes. Raises StateError.
+    """
     with translated(path):
         _make_private(path, create=create)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": patience})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    database = Database(path, engine)
+    database = Database(path, engine, patience=patience)
     try:
         with database.read() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()

@@ -14,7 +14,7 @@ from sds_daemon.clock import Clock
 from sds_daemon.errors import StateError
 from sds_daemon.store import lease, migrations
 from sds_daemon.store.baselines import Baselines
-from sds_daemon.store.database import Database, open_database, translated
+from sds_daemon.store.database import BUSY_SECONDS, Database, open_database, translated
 from sds_daemon.store.directory import LAG, Directory
 from sds_daemon.store.held import Held
 from sds_daemon.store.issues import Issues
@@ -40,13 +40,14 @@ class Store:
         self.baselines = Baselines(database, clock)
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, migrate: bool = True) -> Self:
+    def open(cls, path: Path, clock: Clock, *, migrate: bool = True, patience: float = BUSY_SECONDS) -> Self:
         """Open the database, private to this user (0600, a new directory 0700), its schema up to date.
 
-        With `migrate` false a missing or outdated database is refused instead. Raises StateError also for a file that
-        cannot be written or read, is locked, is no database, or has a schema newer than this program.
+        With `migrate` false a missing or outdated database is refused instead. `patience`: seconds to wait while
+        another process writes. Raises StateError also for a file that cannot be written or read, is locked, is no
+        database, or has a schema newer than this program.
         """
-        database = open_database(path, create=migrate)
+        database = open_database(path, create=migrate, patience=patience)
         try:
             migrations.ensure_current(database, migrate=migrate)
         except BaseException:
