@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sds_daemon.clock import Clock
-from sds_daemon.config.settings import Profile, Settings
+from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
 from sds_daemon.errors import SdsError, UsageError
-from sds_daemon.sources.base import Finding, Progress, Source, no_progress
+from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
 from sds_daemon.store import Store
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.trial import try_identity
-from sds_daemon.targets.base import Target
+from sds_daemon.targets.base import Target, TenantFacts
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:
@@ -146,11 +146,54 @@ async def check_profile(
             licenses=sorted({sku for rules in roles for sku in rules.licenses}),
             domains=sorted({d for rules in roles for d in (rules.suffix, rules.domain) if d}),
         )
-        if identity and not any(finding.level == "error" for finding in findings):
+        if identity and not failed(findings):
             try:
                 findings += await try_identity(job)
             except SdsError as error:
-                findings.append(
-                    Finding(level="error", topic="identity", message=error.message, remedy=error.remedy or "")
-                )
+                findings.append(_fault("identity", error))
         return findings
+
+
+async def try_source(settings: SourceSettings, clock: Clock) -> tuple[list[Finding], list[SchoolChoice]]:
+    """A source by itself, before any profile names it: findings, and its schools where none is an error."""
+    from sds_daemon.sources.powerschool.source import PowerSchoolSource
+
+    try:
+        source = PowerSchoolSource(settings, clock)
+    except SdsError as error:
+        return [_fault("source", error)], []
+    try:
+        findings = await source.check(None)
+        schools = [] if failed(findings) else await source.list_schools()
+    except SdsError as error:
+        return [_fault("source", error)], []
+    finally:
+        await source.close()
+    return findings, schools
+
+
+async def try_tenant(settings: TenantSettings, clock: Clock) -> tuple[list[Finding], TenantFacts | None]:
+    """A tenant by itself: findings, and what it is and has where none is an error. Only reads can leave."""
+    from sds_daemon.targets.entra.target import EntraTarget
+
+    try:
+        target = EntraTarget(settings, clock, read_only=True, creating=False, priority="interactive")
+    except SdsError as error:
+        return [_fault("tenant", error)], None
+    try:
+        findings = await target.check(creating=False, licenses=(), domains=())
+        facts = None if failed(findings) else await target.facts()
+    except SdsError as error:
+        return [_fault("tenant", error)], None
+    finally:
+        await target.close()
+    return findings, facts
+
+
+def failed(findings: list[Finding]) -> bool:
+    """Whether one of them keeps a sync from working."""
+    return any(finding.level == "error" for finding in findings)
+
+
+def _fault(topic: str, error: SdsError) -> Finding:
+    return Finding(level="error", topic=topic, message=error.message, remedy=error.remedy or "")

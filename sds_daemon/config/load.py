@@ -63,13 +63,26 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
     """
     env = dict(os.environ) if environment is None else dict(environment)
     path = find_config(path, env)
-    reading = _Reading(path, env, read_tables(path))
+    return settings_of(read_tables(path), path, env)
+
+
+def settings_of(tables: Mapping[str, Any], path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """The configuration these tables would make as the content of `path`, which need not exist. Raises as load does."""
+    env = dict(os.environ) if environment is None else dict(environment)
+    reading = _Reading(path, env, tables)
     settings = reading.settings()
     if reading.lines:
         count = len(reading.lines)
         head = f"{count} problems in the configuration:\n  " if count > 1 else ""
         raise ConfigurationError(head + "\n  ".join(reading.lines))
     return settings
+
+
+def findings_of(tables: Mapping[str, Any], path: Path) -> list[Finding]:
+    """What is wrong with these tables as the content of `path`, one by one; the environment is left out."""
+    reading = _Reading(path, {}, tables)
+    reading.settings()
+    return reading.findings
 
 
 def read_tables(path: Path) -> dict[str, Any]:
@@ -105,6 +118,7 @@ class _Reading:
     environment: Mapping[str, str]
     written: Mapping[str, Any]
     lines: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     variables: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def settings(self) -> Settings:
@@ -210,11 +224,12 @@ class _Reading:
         return str(self.path.absolute().parent / Path(text).expanduser())
 
     def _add(self, finding: Finding) -> None:
+        self.findings.append(finding)
         variable = self.variables.get((finding.table, finding.key))
         self.lines.append(finding.line(f"${variable}" if variable else str(self.path)))
 
     def _warnings(self, *groups: Mapping[str, Entry[Any]]) -> Iterator[str]:
-        if not self.path.stat().st_mode & stat.S_IROTH:
+        if not self.path.exists() or not self.path.stat().st_mode & stat.S_IROTH:
             return
         for entry in (entry for group in groups for entry in group.values()):
             secret = entry.value.client_secret
