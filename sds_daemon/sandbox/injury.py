@@ -28,7 +28,7 @@ async def injured(fault: Fault | None, clock: SandboxClock, answer: Callable[[],
     if fault.kind in ("delay", "lost_answer", "truncate", "slow"):
         return await _after(fault, clock, await answer())
     if fault.kind == "reset":
-        return Response(breakage="cut")
+        return Response(0, breakage="cut")
     return plain(fault)
 
 

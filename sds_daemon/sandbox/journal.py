@@ -45,6 +45,7 @@ class Journal:
         self._clock = clock
         self._rows: deque[Entry] = deque(maxlen=limit)
         self._last = 0
+        self._open: set[int] = set()
 
     @property
     def last(self) -> int:
@@ -59,6 +60,7 @@ class Journal:
     def reserve(self) -> int:
         """A row number to be recorded later, so that a batch comes before its items."""
         self._last += 1
+        self._open.add(self._last)
         return self._last
 
     def record(
@@ -82,6 +84,7 @@ class Journal:
         `form` says that `body` is a form and not JSON. Header names are expected in lower case.
         """
         number = self.reserve() if n is None else n
+        self._open.discard(number)
         when = self._clock.now().timestamp()
         self._rows.append(
             Entry(
@@ -91,10 +94,14 @@ class Journal:
         return number
 
     def read(self, side: str | None = None, since: int = 0, limit: int | None = None) -> dict[str, Any]:
-        """Rows numbered above `since`, in order: `{"next", "requests", "dropped"}`; pass `next` as the next `since`."""
+        """Rows numbered above `since`, in order: `{"next", "requests", "dropped"}`; pass `next` as the next `since`.
+
+        While requests are being answered, `next` stays before them, so that a row may be read twice but never missed.
+        """
         chosen = (row for row in self._rows if row.n > since and side in (None, row.side))
         rows = sorted(islice(chosen, limit), key=lambda row: row.n)
         following = rows[-1].n if rows and limit is not None and len(rows) == limit else self._last
+        following = min([following, *(number - 1 for number in self._open)])
         return {"next": following, "requests": [_shown(row) for row in rows], "dropped": self.dropped}
 
     def clear(self) -> None:

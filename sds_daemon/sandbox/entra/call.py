@@ -176,6 +176,15 @@ def decode_token(text: str) -> Any:
     return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
+def place(call: Call) -> int:
+    """Where a page of linked or deleted objects starts, by $skiptoken; 400 for a token that is none of ours."""
+    token = call.query.get("$skiptoken")
+    try:
+        return max(0, int(decode_token(token)["p"])) if token else 0
+    except (ValueError, KeyError, TypeError):
+        raise GraphError(400, "Directory_InvalidPageToken", "The specified page token value is invalid.") from None
+
+
 def link(call: Call, path: str, options: dict[str, str]) -> str:
     """An absolute URL below the Graph root with the given query options."""
     joined = "&".join(f"{name}={quote(value, safe='$(),')}" for name, value in options.items())

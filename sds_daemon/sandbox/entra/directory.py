@@ -8,11 +8,11 @@ from sds_daemon.sandbox.entra import errors
 from sds_daemon.sandbox.entra.call import (
     Call,
     Result,
-    decode_token,
     encode_token,
     entity_result,
     getter,
     link,
+    place,
     prepared_filter,
     render,
     shown_names,
@@ -163,8 +163,7 @@ def _deleted(call: Call, resource: Resource, entities: list[Any]) -> Result:
         if entity.deleted_at is not None
         and (condition is None or condition.matches(getter(call.tenant, resource, entity, now)))
     ]
-    token = call.query.get("$skiptoken")
-    start = int(decode_token(token)["p"]) if token else 0
+    start = place(call)
     size = call.query.top or call.tenant.options.page_size
     body: dict[str, Any] = {"@odata.context": f"{call.tenant.root}/$metadata#{resource.context}"}
     if start + size < len(found):

@@ -56,11 +56,15 @@ class GraphApp:
         self._tenant.directory.sweep()
         number = self._journal.reserve()
         fault = self._faults.pick("graph", request.method, inside)
-        response = await injured(fault, self._tenant.clock, lambda: self._answer(request, inside, number, fault))
-        self._journal.record(
-            "graph", request.method, inside, request.query, response.status, n=number, headers=request.headers,
-            body=request.body, fault=fault.kind if fault else None,
-        )  # fmt: skip
+        status = 500
+        try:
+            response = await injured(fault, self._tenant.clock, lambda: self._answer(request, inside, number, fault))
+            status = response.status
+        finally:
+            self._journal.record(
+                "graph", request.method, inside, request.query, status, n=number, headers=request.headers,
+                body=request.body, fault=fault.kind if fault else None,
+            )  # fmt: skip
         return response
 
     async def _answer(self, request: Request, path: str, number: int, fault: Fault | None) -> Response:

@@ -8,11 +8,11 @@ from sds_daemon.sandbox.entra import errors, links, validate
 from sds_daemon.sandbox.entra.call import (
     Call,
     Result,
-    decode_token,
     encode_token,
     entity_result,
     link,
     list_result,
+    place,
     render,
     shown_names,
 )
@@ -200,7 +200,7 @@ def linked_page(call: Call, linked: dict[str, float], resource: Resource) -> Res
         entity = directory.find(object_id) if seen_at <= now else None
         if entity is not None and entity.visible(now):
             found.append(entity)
-    start = _start(call)
+    start = place(call)
     size = call.query.top or call.tenant.options.page_size
     context = "directoryObjects" if resource is USER else resource.context
     body: dict[str, Any] = {"@odata.context": f"{call.tenant.root}/$metadata#{context}"}
@@ -209,16 +209,6 @@ def linked_page(call: Call, linked: dict[str, float], resource: Resource) -> Res
         body["@odata.nextLink"] = link(call, call.path, {**call.query.options, "$skiptoken": token})
     body["value"] = [_shown(call, resource, entity, now) for entity in found[start : start + size]]
     return Result(200, body)
-
-
-def _start(call: Call) -> int:
-    token = call.query.get("$skiptoken")
-    try:
-        return int(decode_token(token)["p"]) if token else 0
-    except (ValueError, KeyError, TypeError):
-        raise errors.GraphError(
-            400, "Directory_InvalidPageToken", "The specified page token value is invalid."
-        ) from None
 
 
 def _shown(call: Call, resource: Resource, entity: Entity, now: float) -> dict[str, Any]:

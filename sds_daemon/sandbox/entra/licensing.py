@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sds_daemon.sandbox.entra import users
@@ -13,6 +14,7 @@ from sds_daemon.sandbox.entra.state import User
 from sds_daemon.sandbox.entra.tenant import Tenant, with_mail
 from sds_daemon.sandbox.entra.validate import COUNTRIES
 
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _BAD_LOCATION = "License assignment cannot be done for user with invalid usage location."
 _NO_SEATS = "Subscription with SKU {} does not have any available licenses."
 _UNKNOWN = "License {} does not correspond to a valid company License."
@@ -76,10 +78,17 @@ def _lists(data: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
             raise odata(f"The parameter '{name}' is required for the operation 'assignLicense'.")
     additions: dict[str, list[str]] = {}
     for item in data["addLicenses"]:
-        if not isinstance(item, dict) or not isinstance(item.get("skuId"), str):
-            raise odata("Cannot convert the literal to the expected type 'Edm.Guid'.")
+        sku_id = item.get("skuId") if isinstance(item, dict) else None
+        _check_guids([sku_id, *((item.get("disabledPlans") or ()) if isinstance(item, dict) else ())])
         additions[item["skuId"].lower()] = [plan.lower() for plan in item.get("disabledPlans") or ()]
+    _check_guids(data["removeLicenses"])
     return additions, [str(sku_id).lower() for sku_id in data["removeLicenses"]]
+
+
+def _check_guids(values: list[Any]) -> None:
+    for value in values:
+        if not isinstance(value, str) or not _GUID.match(value):
+            raise odata(f"Cannot convert the literal '{value}' to the expected type 'Edm.Guid'.")
 
 
 def apply(tenant: Tenant, user: User, additions: dict[str, list[str]], removals: list[str]) -> None:

@@ -152,6 +152,7 @@ _PERSON = """
 _USER = """
     aboutMe str
     ageGroup str
+    authorizationInfo any ro
     birthday datetime
     city str 128
     companyName str 64
@@ -159,7 +160,9 @@ _USER = """
     country str 128
     createdDateTime datetime ro
     creationType str ro
+    customSecurityAttributes any ro
     deletedDateTime datetime ro
+    deviceEnrollmentLimit int ro
     employeeHireDate datetime
     employeeId str 16
     employeeLeaveDateTime datetime
@@ -170,6 +173,7 @@ _USER = """
     faxNumber str 64
     hireDate datetime
     identities objectIdentity[]
+    identityParentId str ro
     imAddresses strs ro
     interests strs
     isManagementRestricted bool ro
@@ -179,6 +183,7 @@ _USER = """
     legalAgeGroupClassification str ro
     licenseAssignmentStates any ro
     mail str 256
+    mailboxSettings any ro
     mySite str
     onPremisesDistinguishedName str ro
     onPremisesDomainName str ro
@@ -195,12 +200,14 @@ _USER = """
     postalCode str 40
     preferredDataLocation str
     preferredName str
+    print any ro
     proxyAddresses strs ro
     responsibilities strs
     schools strs
     securityIdentifier str ro
     serviceProvisioningErrors any ro
     showInAddressList bool
+    signInActivity any ro
     signInSessionsValidFromDateTime datetime ro
     skills strs
     state str 128

@@ -64,8 +64,17 @@ def get(call: Call) -> Result:
 def create(call: Call) -> Result:
     """POST /users -> 201."""
     props = validate.body(USER, call.object(), create=True, extensions=call.tenant.extensions)
+    boss = _bound_manager(call)
     user = new_user(call.tenant, props, None)
+    user.manager = boss
     return entity_result(call, USER, user, 201)
+
+
+def _bound_manager(call: Call) -> str | None:
+    uri = call.object().get("manager@odata.bind")
+    if uri is None:
+        return None
+    return target(call.tenant, reference(call.tenant, uri, "@odata.bind for manager")).id
 
 
 def new_user(tenant: Tenant, props: dict[str, Any], edu: dict[str, Any] | None) -> User:
@@ -93,7 +102,9 @@ def update(call: Call) -> Result:
     user = find(call, call.args[0])
     props = validate.body(USER, call.object(), create=False, extensions=call.tenant.extensions)
     _check_rights(call, props)
+    boss = _bound_manager(call)
     change(call.tenant, user, props, {})
+    user.manager = boss or user.manager
     return Result()
 
 

@@ -22,6 +22,7 @@ _UPN = re.compile(r"(?P<local>[A-Za-z0-9'.\-_!#^~]{1,64})@(?P<domain>[A-Za-z0-9.
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+$")
 _USER_NICKNAME = re.compile(r"[^@()\\\[\]\";:<>, ]+$")
 _GROUP_NICKNAME = re.compile(r"[^@()\\\[\]\";:.<>, ]+$")
+_BINDABLE = {"microsoft.graph.group": ("members", "owners"), "microsoft.graph.user": ("manager",)}
 _PASSWORD_CLASSES = ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]")
 _CHOICES = {
     "ageGroup": ("Minor", "NotAdult", "Adult"),
@@ -51,6 +52,7 @@ def body(resource: Resource, data: object, *, create: bool, extensions: bool) ->
     checked = {}
     for name, value in data.items():
         if "@odata." in name:
+            _annotation(resource, name)
             continue
         prop = resource.props.get(name)
         if prop is None:
@@ -65,12 +67,27 @@ def body(resource: Resource, data: object, *, create: bool, extensions: bool) ->
     return checked
 
 
+def _annotation(resource: Resource, name: str) -> None:
+    target, _, annotation = name.partition("@odata.")
+    if annotation != "bind":
+        return
+    if target not in resource.links:
+        raise unknown_property(resource, target)
+    if target not in _BINDABLE.get(resource.type, ()):
+        raise bad_request(f"'{name}' is not supported for resource '{resource.label}'.")
+
+
+def unknown_property(resource: Resource, name: str) -> GraphError:
+    """The OData 400 for a name the type does not have."""
+    return odata(
+        f"The property '{name}' does not exist on type '{resource.type}'. Make sure to only use property names that "
+        "are defined by the type."
+    )
+
+
 def _extension(resource: Resource, name: str, value: Any, extensions: bool) -> Any:
     if not resource.extensions or not name.startswith("extension_"):
-        raise odata(
-            f"The property '{name}' does not exist on type '{resource.type}'. Make sure to only use property names "
-            "that are defined by the type."
-        )
+        raise unknown_property(resource, name)
     if not extensions or name.removeprefix(EDUCATION_PREFIX) not in resource.extensions:
         raise unknown_extension(name)
     if value is not None and not isinstance(value, str):
