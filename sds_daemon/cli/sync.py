@@ -17,11 +17,13 @@ def command(context: object, profile: str, as_json: bool, accept_shrink: bool) -
     approval.
     """
     import asyncio
+    import json
 
     from sds_daemon.assembly import open_store, sync_profile
     from sds_daemon.cli.context import load_settings, stopping
     from sds_daemon.cli.progress import progress_bar
     from sds_daemon.cli.report import print_summary
+    from sds_daemon.errors import SdsError
 
     settings, clock = load_settings(context)
     wanted = settings.profile(profile)
@@ -42,7 +44,13 @@ def command(context: object, profile: str, as_json: bool, accept_shrink: bool) -
         print_summary(summary, decision, as_json=as_json)
         return summary.exit_code
 
+    earlier = store.runs.last(profile)
     try:
         raise SystemExit(asyncio.run(run()))
+    except SdsError as error:
+        last = store.runs.last(profile)
+        if as_json and last is not None and (earlier is None or last.id != earlier.id):
+            click.echo(json.dumps({**last.summary, "error": str(error)}))
+        raise
     finally:
         store.close()
