@@ -126,6 +126,12 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
         decode(body)
 
 
+@pytest.mark.parametrize("value", ["../5", "5/x", "5?q=1", "5 6", "1.5", "é", "5%2f", "9" * 65])
+def test_ids_that_could_change_a_path_are_none(value: str) -> None:
+    with pytest.raises(Malformed):
+        identifier(value)
+
+
 def test_empty_elements_are_empty_containers() -> None:
     assert container("") == container(None) == container({}) == {}
     assert dig({"addresses": ""}, "addresses", "physical", "street") is None

@@ -215,7 +215,10 @@ def parse_course(raw: Any) -> Parsed[Course]:
 
 
 def parse_section(raw: Any, school_id: str) -> Parsed[SectionRow]:
-    """A section, unusable without a term or with a reference that cannot be read. `period` is the external expression, else the expression."""
+    """A section, unusable without a term or with a reference that cannot be read.
+
+    `period` is the external expression, else the expression.
+    """
     fields = _Fields(raw)
     nested = fields.row.get("term")
     term_row = nested if isinstance(nested, dict) else {}
