@@ -137,23 +137,37 @@ def _stale(held: Any, now: datetime) -> bool:
         return True
     if held.host != socket.gethostname():
         return False
-    return bool(held.boot != _boot() or held.started != _started(held.pid))
+    boot = _boot()
+    return bool(boot and held.boot and held.boot != boot) or not _alive(held.pid, held.started)
 
 
 def _boot() -> str:
-    """Changes with every start of the machine; empty where the system does not tell."""
+    """Changes with every start of the machine; empty where that cannot be read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
 
 
+def _alive(pid: int, started: str) -> bool:
+    """Whether a process of this host still runs.
+
+    /proc alone does not tell: a hardened service sees nobody else's processes there. A signal finds them all.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    now = _started(pid)
+    return not (now and started) or now == started
+
+
 def _started(pid: int) -> str:
-    """When a process started, in ticks since boot; "" for one that is dead or a zombie, "?" where nobody tells."""
+    """When a process started, in ticks since boot; "ended" for one that only waits to be buried; "" unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return "" if Path("/proc/self/stat").exists() else "?"
     except OSError:
-        return "?"
-    return "" if fields[0] in ("Z", "X") else fields[19]
+        return ""
+    return "ended" if fields[0] in ("Z", "X") else fields[19]

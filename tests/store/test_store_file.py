@@ -11,45 +11,22 @@ import sqlite3
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from store_samples import SOURCE, TENANT, create, link, student
+from store_samples import NOBODY, SOURCE, TENANT, create, in_child, link, student
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.errors import StateError
 from sds_daemon.roster.records import RecordKind
 from sds_daemon.store import Store
 
-NOBODY = 65534
-
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def in_child(work: Callable[[], str], *, unprivileged: bool = False) -> str:
-    """Run in a forked process (as nobody, where this one is root: root may write anything) and return its answer."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            if unprivileged and os.geteuid() == 0:
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            answer = work()
-        except BaseException as error:  # noqa: BLE001 - told to the parent
-            answer = f"{type(error).__name__}: {error}"
-        os.write(writing, answer.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        answer = stream.read()
-    os.waitpid(pid, 0)
-    return answer
 
 
 @pytest.fixture

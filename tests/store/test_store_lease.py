@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store_samples import in_child
 
+from sds_daemon.clock import FixedClock
 from sds_daemon.errors import LeaseHeld, StateError
 from sds_daemon.store import Store
 from sds_daemon.store.lease import LEASE, Lease
@@ -180,6 +185,39 @@ def test_a_lease_of_another_host_is_respected_until_it_expires(store: Store) -> 
     _alter(store, expires=datetime.now(UTC) - timedelta(seconds=1))
     with store.lease("north"):
         pass
+
+
+def test_a_process_hidden_from_this_one_still_holds_its_lease(path: Path, clock: FixedClock) -> None:
+    """A hardened service (ProtectProc=invisible) cannot see an administrator's processes in /proc."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a /proc that hides processes needs root")
+    folder = Path(tempfile.mkdtemp(prefix="sds-lease-"))
+    hidden = folder / "state.db"
+    try:
+        with Store.open(hidden, clock) as store:
+            store.lease("north").acquire()
+        for file in (folder, hidden):
+            os.chown(file, 65534, 65534)
+        answer = in_child(lambda: _take_without_seeing(hidden, clock))
+    finally:
+        shutil.rmtree(folder)
+    if answer == "cannot mount":
+        pytest.skip("this machine does not let /proc be mounted")
+    assert answer.startswith(f"LeaseHeld: profile north is being worked on by process {os.getpid()}")
+
+
+def _take_without_seeing(path: Path, clock: FixedClock) -> str:
+    parent = Path(f"/proc/{os.getppid()}")
+    new_mounts = ctypes.CDLL(None, use_errno=True).unshare(0x20000)
+    commands = (["mount", "--make-rprivate", "/"], ["mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"])
+    if new_mounts or any(subprocess.run(command, stderr=subprocess.DEVNULL).returncode for command in commands):
+        return "cannot mount"
+    os.setgid(65534)
+    os.setuid(65534)
+    assert not parent.exists()
+    with Store.open(path, clock) as store:
+        store.lease("north").acquire()
+    return "taken over"
 
 
 def test_of_many_at_once_one_gets_it(store: Store) -> None:
