@@ -47,13 +47,18 @@ def command(context: object, profile: str | None, quick: bool, as_json: bool) ->
         click.echo(json.dumps(msgspec.to_builtins({"profiles": found})))
     else:
         for name, findings in found.items():
-            _print(name, findings)
+            _print_profile(name, findings)
     failed = any(finding.level == "error" for findings in found.values() for finding in findings)
     raise SystemExit(FAILED if failed else 0)
 
 
-def _print(name: str, findings: list[Finding]) -> None:
+def _print_profile(name: str, findings: list[Finding]) -> None:
     click.echo(f"profile {name}")
+    print_findings(findings)
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """A line each, and its remedy below it."""
     for finding in findings:
         word, color = MARKS[finding.level]
         click.echo(f"  {click.style(f'{word:<7}', fg=color)} {finding.topic}: {finding.message}")

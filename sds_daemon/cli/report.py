@@ -80,6 +80,22 @@ def print_preview(summary: RunSummary, decision: Decision | None, *, as_json: bo
         click.echo(f"note: {notice}")
 
 
+def print_plan_counts(summary: RunSummary) -> None:
+    """What a preview found, in numbers alone."""
+    _print_proof(summary)
+    if not (summary.planned or summary.skipped or summary.held):
+        click.echo("a sync would have nothing to do: the directory is what the source says")
+    _print_counts("a first sync would apply", summary.planned)
+    _print_counts("would keep back", summary.skipped)
+    _print_counts("would hold for approval", summary.held)
+    if summary.issues:
+        click.echo("could not sync:")
+    for code, count in sorted(summary.issues.items()):
+        click.echo(f"  {count:>7}  {code}")
+    for notice in summary.notices:
+        click.echo(f"note: {notice}")
+
+
 def change_row(change: Change) -> dict[str, Any]:
     """A change as plain values."""
     row: dict[str, Any] = {
