@@ -13,8 +13,11 @@ from sds_daemon.targets.entra.batch import Item
 
 WARNING = 0.8
 """Share of the quota from which Graph sends x-ms-throttle-limit-percentage."""
-BLUR = 0.05
+BLUR = 0.03
 """Share of the bucket by which a prediction may be off before that counts as evidence."""
+
+FADING = 0.7
+"""What an old miss counts when a new one is found."""
 
 
 class Hypothesis:
@@ -43,9 +46,10 @@ class Hypothesis:
             return max(item.writes, -(-item.adds // 3) + (1 if item.create else 0))
         return item.writes
 
-    def error(self, level: float) -> float:
-        """Distance of an observed level from the predicted range, in writes."""
-        return max(self.level - level, level - self.level - self.under_way, 0.0)
+    def error(self, level: float, *, at_most: bool) -> float:
+        """Distance of an observed level from the predicted range, in writes. `at_most`: it may be lower still."""
+        below = 0.0 if at_most else level - self.level - self.under_way
+        return max(self.level - level, below, 0.0)
 
     def anchor(self, level: float) -> None:
         """Go on from an observed level, moving no further than the observation asks for."""
@@ -65,6 +69,7 @@ class CostBook:
             for thirds in (False, True)
         )
         self.believed = self.hypotheses[0]
+        self._warns = True
 
     def refill(self, seconds: float) -> None:
         """Time has passed."""
@@ -90,27 +95,36 @@ class CostBook:
         self.level -= spent
         return spent
 
-    def observe(self, sent: Sequence[Item], *, used: float | None, throttled: bool) -> None:
+    def observe(self, sent: Sequence[Item], *, used: float | None, throttled: bool, wait: float | None = None) -> None:
         """Compare the buckets with what the answers to `sent` say of Graph's own.
 
-        `used` is the share of the quota used, None when Graph gave none: then less than WARNING is used, if it was
-        asked to write at all. `throttled`: refused for want of writes, so the bucket is empty.
+        `used` is the share of the quota used, above 1 when it is overdrawn. None when Graph gave none: then less than
+        WARNING is used, if it was asked to write at all and is one that warns. `throttled`: refused for want of writes,
+        so the bucket is empty or overdrawn, by as much as comes in during `wait` (Retry-After, seconds) where known.
         """
         for hypothesis in self.hypotheses:
             hypothesis.under_way = max(0.0, hypothesis.under_way - hypothesis.cost(sent))
-        if throttled or used is not None:
-            self._seen(0.0 if throttled or used is None else max(0.0, (1.0 - used) * self.capacity), throttled)
-        elif any(item.writes for item in sent):
+        if used is not None:
+            self._seen((1.0 - used) * self.capacity, at_most=False, throttled=throttled)
+        elif throttled:
+            self._warns = False
+            self._seen(0.0, at_most=True, throttled=True)
+        elif self._warns and any(item.writes for item in sent):
             self._no_warning()
+        if throttled:
+            self.level = min(self.level, -(wait or 0.0) * self.rate)
         self._choose()
 
-    def _seen(self, level: float, throttled: bool) -> None:
-        errors = [hypothesis.error(level) for hypothesis in self.hypotheses]
-        if max(errors) > BLUR * self.capacity:
-            for hypothesis, error in zip(self.hypotheses, errors, strict=True):
-                if throttled and not hypothesis.education and error > BLUR * self.capacity:
-                    hypothesis.ruled_out = True
-                hypothesis.misses = 0.5 * hypothesis.misses + error / self.capacity
+    def _seen(self, level: float, *, at_most: bool, throttled: bool) -> None:
+        """Charge the hypotheses that were wrong and let them go on from what is known; the others go on as they are."""
+        blur = BLUR * self.capacity
+        errors = [hypothesis.error(level, at_most=at_most) for hypothesis in self.hypotheses]
+        for hypothesis, error in zip(self.hypotheses, errors, strict=True):
+            if max(errors) > blur:
+                hypothesis.misses *= FADING
+            if error > blur:
+                hypothesis.ruled_out |= throttled and not hypothesis.education and hypothesis.level > level
+                hypothesis.misses += error / self.capacity
                 hypothesis.anchor(level)
         self.level = min(max(self.level, level - self.believed.under_way), level)
 

@@ -238,16 +238,16 @@ class BatchExecutor:
     async def _settle(self, entries: list[Entry], responses: dict[str, wire.BatchResponse], token: int) -> None:
         answers = [_answer(responses.get(str(number))) for number, _ in enumerate(entries)]
         self._governor.answered([entry.item for entry in entries], answers)
-        renew = False
+        again: list[Entry] = []
         for entry, answer in zip(entries, answers, strict=True):
             self._count(entry.item, answer)
-            renew |= answer.status == 401
-            self._decide(entry, answer)
-        if renew and self.failure is None:
+            self._decide(entry, answer, again)
+        if any(answer.status == 401 for answer in answers) and self.failure is None:
             try:
                 await self._transport.renew_token(token)
             except SdsError as error:
                 self.failure = error
+        self._line.put_back(again)
 
     def _count(self, item: Item, answer: Answer) -> None:
         counts = self._transport.counts
@@ -260,7 +260,8 @@ class BatchExecutor:
 
     # What an answer means for its item.
 
-    def _decide(self, entry: Entry, answer: Answer) -> None:
+    def _decide(self, entry: Entry, answer: Answer, again: list[Entry]) -> None:
+        """Finish the entry, delay it, or put it into `again`: to be sent at once."""
         if answer.ok:
             self._done(entry, answer)
             return
@@ -270,7 +271,7 @@ class BatchExecutor:
         error = answer.error or GraphError(status=answer.status)
         problem = classify(error, young=self._young(entry.item)).problem
         if problem is Problem.THROTTLED or answer.status == 424:
-            self._line.put_back([entry])
+            again.append(entry)
         elif problem is Problem.TRANSIENT and answer.status != 423:
             self._repeat_or_lose(entry, answer.status, answer)
         elif problem is Problem.LAG:
@@ -281,7 +282,7 @@ class BatchExecutor:
             self._later(entry, min(30.0, 0.25 * 2**entry.clashes), retry_after(answer.headers))
         elif problem is Problem.TOKEN and entry.tokens < 2:
             entry.tokens += 1
-            self._line.put_back([entry])
+            again.append(entry)
         elif problem in (Problem.TOKEN, Problem.NOT_CONSENTED):
             self._fail(refusal(error, f"{entry.item.method} {entry.item.url.split('?')[0]}"), [entry])
         else:
@@ -306,11 +307,11 @@ class BatchExecutor:
             self._resume_at = self._now() + pause
             asyncio.get_running_loop().call_later(pause, self._wake.set)
         self._governor.answered([entry.item for entry in entries], [Answer(status=0) for _ in entries])
-        for entry in entries:
-            if sent:
+        if not sent:
+            self._line.put_back(entries)
+        else:
+            for entry in entries:
                 self._repeat_or_lose(entry, status)
-            else:
-                self._line.put_back([entry])
         if self._streak >= OUTAGE and self.failure is None:
             self.failure = TargetUnreachable(
                 f"{self._transport.cloud.graph} gave no usable answer {self._streak} times in a row",

@@ -115,11 +115,12 @@ class Governor:
     def answered(self, sent: Sequence[Item], answers: Sequence[Answer]) -> None:
         """Learn from the answers to one batch: throttle headers, refusals, Retry-After."""
         self._refill()
-        for item, answer in zip(sent, answers, strict=True):
-            self._observe_refusal(item, answer)
+        for answer in answers:
+            self._observe_refusal(answer)
         used = [u for u in (_percentage(a.headers) for a in answers) if u is not None]
-        throttled = any(a.status == 429 and _is_ours(a.headers) for a in answers)
-        self.costs.observe(sent, used=max(used, default=None), throttled=throttled)
+        refused = [a.headers for a in answers if a.status == 429 and _is_ours(a.headers)]
+        waits = [_seconds(headers.get("retry-after")) or 0.0 for headers in refused]
+        self.costs.observe(sent, used=max(used, default=None), throttled=bool(refused), wait=max(waits, default=None))
 
     def refused(self, wait: float | None) -> None:
         """A whole request was refused with 429: stop everything for Retry-After seconds (absent: some)."""
@@ -129,7 +130,7 @@ class Governor:
         """Seconds until writing may go on; 0 when it may."""
         return max(0.0, self._paused_until - self._monotonic())
 
-    def _observe_refusal(self, item: Item, answer: Answer) -> None:
+    def _observe_refusal(self, answer: Answer) -> None:
         if answer.status != 429:
             return
         if _is_units(answer.headers):

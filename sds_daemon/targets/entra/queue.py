@@ -25,11 +25,16 @@ class Entry:
 
 
 class WaitingLine:
-    """First come, first served, except that an item waits for those before it that write to the same object."""
+    """First come, first served, except that an item waits for those before it that write to the same object.
+
+    Items without a busy object are in `ready`; the others are parked in a line per object. An object that became free
+    while it has a line is `ripe`: the head of that line goes before `ready`.
+    """
 
     def __init__(self) -> None:
         self._ready: deque[Entry] = deque()
         self._parked: dict[str, deque[Entry]] = {}
+        self._ripe: deque[str] = deque()
         self._busy: set[str] = set()
         self._count = 0
 
@@ -44,26 +49,22 @@ class WaitingLine:
     def put_back(self, entries: Iterable[Entry]) -> None:
         """At the front, in the given order; their objects become free."""
         for entry in reversed(list(entries)):
-            self.release(entry)
-            self._ready.appendleft(entry)
+            self._free(entry)
+            name = next(iter(entry.item.objects), None)
+            if name is None:
+                self._ready.appendleft(entry)
+            else:
+                self._parked.setdefault(name, deque()).appendleft(entry)
+                self._ripe.appendleft(name)
             self._count += 1
 
     def take(self, limit: int) -> list[Entry]:
         """Up to `limit` entries whose objects are free; these are busy until `release`."""
         taken: list[Entry] = []
-        ready, busy = self._ready, self._busy
-        while ready and len(taken) < limit:
-            entry = ready.popleft()
-            if entry.future.done():
-                self._count -= 1
-                continue
-            blocker = next((name for name in entry.item.objects if name in busy), None)
-            if blocker is None:
-                busy |= entry.item.objects
-                taken.append(entry)
-            else:
-                self._parked.setdefault(blocker, deque()).append(entry)
-        self._count -= len(taken)
+        while self._ripe and len(taken) < limit:
+            self._take_head(self._ripe.popleft(), taken)
+        while self._ready and len(taken) < limit:
+            self._take(self._ready.popleft(), taken)
         return taken
 
     def followers(self, entry: Entry, limit: int) -> list[Entry]:
@@ -81,19 +82,39 @@ class WaitingLine:
         return sum(len(self._parked.get(name, ())) for name in entry.item.objects)
 
     def release(self, entry: Entry) -> None:
-        """An entry has come back: its objects are free, and the next in line for each becomes ready."""
-        for name in entry.item.objects:
-            self._busy.discard(name)
-            line = self._parked.get(name)
-            if line:
-                self._ready.appendleft(line.popleft())
-            elif line is not None:
-                del self._parked[name]
+        """An entry has come back for good: its objects are free for the next in line."""
+        self._free(entry)
 
     def clear(self) -> list[Entry]:
         """Take everything out."""
         everything = [*self._ready, *(entry for line in self._parked.values() for entry in line)]
         self._ready.clear()
         self._parked.clear()
+        self._ripe.clear()
         self._count = 0
         return everything
+
+    def _free(self, entry: Entry) -> None:
+        for name in entry.item.objects:
+            self._busy.discard(name)
+            if self._parked.get(name):
+                self._ripe.append(name)
+            else:
+                self._parked.pop(name, None)
+
+    def _take_head(self, name: str, taken: list[Entry]) -> None:
+        line = self._parked.get(name)
+        while line and name not in self._busy:
+            self._take(line.popleft(), taken)
+
+    def _take(self, entry: Entry, taken: list[Entry]) -> None:
+        if entry.future.done():
+            self._count -= 1
+            return
+        blocker = next((name for name in entry.item.objects if name in self._busy), None)
+        if blocker is not None:
+            self._parked.setdefault(blocker, deque()).append(entry)
+            return
+        self._busy |= entry.item.objects
+        self._count -= 1
+        taken.append(entry)
