@@ -6,7 +6,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+
+PATIENCE = 2.0
 
 
 class Notifier:
@@ -17,6 +18,7 @@ class Notifier:
         path = values.get("NOTIFY_SOCKET", "")
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
         self._watchdog = _watchdog_seconds(values)
+        self._status = ""
 
     @property
     def watchdog_pause(self) -> float | None:
@@ -36,20 +38,26 @@ class Notifier:
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line shown by `systemctl status`."""
-        self._send(f"STATUS={' '.join(text.split())}")
+        """One line shown by `systemctl status`; sent when it has changed, and left out when systemd is busy."""
+        line = " ".join(text.split())
+        if line != self._status and self._send(f"STATUS={line}", patience=0):
+            self._status = line
 
     def alive(self) -> None:
         """A sign of life for the watchdog."""
         if self._watchdog is not None:
             self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, *, patience: float = PATIENCE) -> bool:
         if not self._address:
-            return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.setblocking(False)  # never wait for systemd
-            channel.sendto(message.encode(), self._address)
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+                channel.settimeout(patience)
+                channel.sendto(message.encode(), self._address)
+        except OSError:
+            return False
+        return True
 
 
 def _watchdog_seconds(values: Mapping[str, str]) -> float | None:
