@@ -17,7 +17,7 @@ from loguru import logger
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-HIDDEN = "[hidden]"
+HIDDEN = "(hidden)"
 FIELDS = ("profile", "run", "action")
 
 _SECRETS = (
