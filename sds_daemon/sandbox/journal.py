@@ -88,7 +88,7 @@ class Journal:
         when = self._clock.now().timestamp()
         self._rows.append(
             Entry(
-                number, side, when, method, path, query, status, batch, item, headers or {}, body or None, form, fault
+                number, side, when, method, path, query, status, batch, item, _kept(headers), body or None, form, fault
             )
         )
         return number
@@ -109,11 +109,14 @@ class Journal:
         self._rows.clear()
 
 
+def _kept(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: headers[name] for name in _KEPT_HEADERS if name in headers} if headers else {}
+
+
 def _shown(row: Entry) -> dict[str, Any]:
     shown = msgspec.structs.asdict(row)
     del shown["form"]
     shown["time"] = datetime.fromtimestamp(row.time, UTC).isoformat().replace("+00:00", "Z")
-    shown["headers"] = {name: row.headers[name] for name in _KEPT_HEADERS if name in row.headers}
     shown["body"] = hide_secrets(_decoded(row))
     return shown
 

@@ -82,7 +82,7 @@ async def test_what_the_contract_refuses_the_sandbox_refuses(tmp_path: Path) -> 
             assert checker.check(method, path, body), (method, path)
             assert 400 <= (await rig.send(method, path, body)).status_code < 406, (method, path, body)
         for method, path, body in (
-            ("POST", "/users", new), ("POST", "/groups", group_), 
+            ("POST", "/users", new), ("POST", "/groups", group_),
             ("POST", "/education/classes", {**class_, "mailNickname": "y"}),
             ("PATCH", f"/users/{ada}", {"department": "Grade 9"}),
             ("POST", f"/groups/{group}/members/$ref", rig.ref(ada)),

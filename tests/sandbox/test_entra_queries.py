@@ -163,3 +163,33 @@ async def test_young_objects_are_not_seen_but_their_names_are_taken(tmp_path: Pa
         rig.clock.advance(3001)
         assert (await rig.ok("GET", f"/users/{ada}"))["givenName"] == "Ada"
         assert len((await rig.ok("GET", f"/groups/{old}/members"))["value"]) == 1
+
+
+async def test_licences_by_group(tmp_path: Path) -> None:
+    async with entra(tmp_path) as rig:
+        await rig.change({"op": "set_seats", "sku": "STANDARDWOFFPACK_STUDENT", "enabled": 1})
+        ada, bob, group = await rig.user("ada"), await rig.user("bob"), await rig.group("students")
+        path = f"/groups/{group}"
+        await rig.ok("POST", f"{path}/members/$ref", rig.ref(ada))
+        answer = await rig.send(
+            "POST", f"{path}/assignLicense", {"addLicenses": [{"skuId": STUDENT_SKU}], "removeLicenses": []}
+        )
+        assert answer.status_code == 202
+        await rig.ok("POST", f"{path}/members/$ref", rig.ref(bob))
+        states = {
+            user: (await rig.ok("GET", f"/users/{user}?$select=licenseAssignmentStates"))["licenseAssignmentStates"][0]
+            for user in (ada, bob)
+        }
+        assert [states[user]["error"] for user in (ada, bob)] == ["None", "CountViolation"]
+        assert states[ada]["assignedByGroup"] == group
+        failed = (await rig.ok("GET", f"{path}/membersWithLicenseErrors"))["value"]
+        assert [user["id"] for user in failed] == [bob]
+        body = {"addLicenses": [], "removeLicenses": [STUDENT_SKU]}
+        error = await rig.refused(400, "POST", f"/users/{ada}/assignLicense", body)
+        assert "inherited from a group membership" in error["message"]
+        await rig.refused(400, "DELETE", path)
+        await rig.ok("DELETE", f"{path}/members/{ada}/$ref")
+        await rig.ok("POST", f"/users/{bob}/reprocessLicenseAssignment")
+        assert (await rig.user_state(bob))["licenses"] == [STUDENT_SKU]
+        assert (await rig.user_state(ada))["licenses"] == []
+        assert (await rig.state())["subscribedSkus"][0]["consumedUnits"] == 1

@@ -102,7 +102,7 @@ def _user(user: User) -> dict[str, Any]:
     return {
         **_common(user),
         "education": education,
-        "licenses": sorted(user.licenses),
+        "licenses": sorted({*user.licenses, *user.inherited}),
         "password_set": user.password_set,
     }
 
@@ -111,7 +111,8 @@ def _group(group: Group) -> dict[str, Any]:
     shown = {**_common(group), "is_class": group.edu is not None}
     for name in sorted(EDUCATION_CLASS.education):
         shown[name] = (group.edu or {}).get(name)
-    return {**shown, "owners": sorted(group.owners), "members": sorted(group.members)}
+    linked = {"owners": sorted(group.owners), "members": sorted(group.members)}
+    return {**shown, "licenses": sorted(group.licenses), **linked}
 
 
 def _school(tenant: Tenant, unit: Unit) -> dict[str, Any]:

@@ -107,12 +107,13 @@ def render(
 def _licenses(tenant: Tenant, entity: Entity) -> list[dict[str, Any]]:
     if not isinstance(entity, User):
         return []
-    return [{"skuId": sku_id, "disabledPlans": disabled} for sku_id, disabled in entity.licenses.items()]
+    return [{"skuId": sku.id, "disabledPlans": disabled} for sku, disabled in owned_skus(tenant, entity)]
 
 
 def owned_skus(tenant: Tenant, user: User) -> list[tuple[Sku, list[str]]]:
-    """The user's licences with their disabled plans."""
-    return [(tenant.skus[sku_id], off) for sku_id, off in user.licenses.items() if sku_id in tenant.skus]
+    """The user's licences, direct and inherited from groups, with their disabled plans."""
+    held: dict[str, list[str]] = {**{sku_id: [] for sku_id in user.inherited}, **user.licenses}
+    return [(tenant.skus[sku_id], off) for sku_id, off in held.items() if sku_id in tenant.skus]
 
 
 def _plans(tenant: Tenant, entity: Entity) -> list[dict[str, Any]]:
@@ -134,10 +135,16 @@ def _plans(tenant: Tenant, entity: Entity) -> list[dict[str, Any]]:
 def _states(tenant: Tenant, entity: Entity) -> list[dict[str, Any]]:
     if not isinstance(entity, User):
         return []
+    rows: list[tuple[str, list[str], str | None, str]] = [
+        (sku, off, None, "None") for sku, off in entity.licenses.items()
+    ]
+    rows += [(sku, [], group, "None") for sku, groups in entity.inherited.items() for group in sorted(groups)]
+    rows += [(sku, [], group, error) for (group, sku), error in entity.unlicensed.items()]
+    stamp = entity.props.get("createdDateTime")
     return [
-        {"skuId": sku.id, "disabledPlans": off, "assignedByGroup": None, "state": "Active", "error": "None",
-         "lastUpdatedDateTime": entity.props.get("createdDateTime")}
-        for sku, off in owned_skus(tenant, entity)
+        {"skuId": sku, "disabledPlans": off, "assignedByGroup": group, "error": error, "lastUpdatedDateTime": stamp,
+         "state": "Active" if error == "None" else "Error"}
+        for sku, off, group, error in rows
     ]  # fmt: skip
 
 

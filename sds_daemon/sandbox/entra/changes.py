@@ -8,6 +8,7 @@ from typing import Any
 from sds_daemon.sandbox.entra import directory as deleted_items
 from sds_daemon.sandbox.entra.authority import Tokens
 from sds_daemon.sandbox.entra.errors import GraphError
+from sds_daemon.sandbox.entra.group_licensing import apply as license_group
 from sds_daemon.sandbox.entra.groups import remove as remove_group
 from sds_daemon.sandbox.entra.licensing import apply as assign_licenses
 from sds_daemon.sandbox.entra.schema import EDUCATION_CLASS, EDUCATION_USER, GROUP, SCHOOL, UNIT, USER, Resource
@@ -16,7 +17,7 @@ from sds_daemon.sandbox.entra.state import Entity, Group, Unit, User
 from sds_daemon.sandbox.entra.tenant import Tenant, with_mail
 
 _USER_EXTRA = frozenset({"education", "licenses", "password", "deleted"})
-_GROUP_EXTRA = frozenset({"education", "members", "owners", "is_class"})
+_GROUP_EXTRA = frozenset({"education", "members", "owners", "is_class", "licenses"})
 
 
 class Refused(ValueError):
@@ -132,7 +133,7 @@ class Changes:
     # Groups
 
     def _create_group(self, data: dict[str, Any]) -> dict[str, Any]:
-        """displayName, mailNickname, any group or class property; members, owners [ids]; groupTypes [] for security."""
+        """displayName, mailNickname, any group or class property; members, owners [ids]; licenses; groupTypes []."""
         props = _properties(data, GROUP, _GROUP_EXTRA, EDUCATION_CLASS)
         unified = "Unified" in props.setdefault("groupTypes", ["Unified"])
         props.setdefault("mailEnabled", unified)
@@ -149,6 +150,7 @@ class Changes:
             edu = {}
         group = Group(group_id, {**props, "id": group_id, "mail": mail, "proxyAddresses": addresses}, edu, 0.0)
         self._tenant.directory.add(group)
+        license_group(self._tenant, group, {self._sku_id(name): [] for name in data.get("licenses") or ()}, [])
         for relation, ids in linked.items():
             self._tenant.directory.link(group, relation, ids, 0.0)
         return {"id": group_id}

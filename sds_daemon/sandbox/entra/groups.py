@@ -170,7 +170,9 @@ def delete(call: Call) -> Result:
 
 
 def remove(tenant: Tenant, group: Group) -> None:
-    """Delete a group the way its kind is deleted."""
+    """Delete a group the way its kind is deleted; 400 while it gives licences."""
+    if group.licenses:
+        raise errors.bad_request("The group has active licenses and cannot be deleted. Remove the licenses first.")
     if is_unified(group):
         tenant.directory.delete(group, tenant.seen_from())
     else:

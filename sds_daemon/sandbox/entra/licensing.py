@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sds_daemon.sandbox.entra import users
-from sds_daemon.sandbox.entra.call import Call, Result, entity_result
+from sds_daemon.sandbox.entra.call import Call, Result, entity_result, owned_skus
 from sds_daemon.sandbox.entra.errors import bad_request, odata, segment_not_found
 from sds_daemon.sandbox.entra.schema import USER
 from sds_daemon.sandbox.entra.skus import Sku, has_exchange
@@ -17,8 +17,9 @@ from sds_daemon.sandbox.entra.validate import COUNTRIES
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 _BAD_LOCATION = "License assignment cannot be done for user with invalid usage location."
 _NO_SEATS = "Subscription with SKU {} does not have any available licenses."
-_UNKNOWN = "License {} does not correspond to a valid company License."
+UNKNOWN = "License {} does not correspond to a valid company License."
 _NOT_HELD = "User does not have a corresponding license."
+_INHERITED = "User license is inherited from a group membership and it cannot be removed directly from the user."
 _EXCLUSIVE = "License assignment failed because service plans {}, {} are mutually exclusive"
 
 
@@ -61,14 +62,15 @@ def assign(call: Call) -> Result:
     """POST /users/{id}/assignLicense -> 200 and the user; all of it or nothing."""
     user = users.find(call, call.args[0])
     data = call.object()
-    additions, removals = _lists(data)
+    additions, removals = read_lists(data)
     if additions and user.props.get("usageLocation") not in COUNTRIES:
         raise bad_request(_BAD_LOCATION)
     apply(call.tenant, user, additions, removals)
     return entity_result(call, USER, user)
 
 
-def _lists(data: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+def read_lists(data: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+    """An assignLicense body: SKU ids to add with their disabled plans, SKU ids to remove. Both lists must be there."""
     unknown = set(data) - {"addLicenses", "removeLicenses"}
     if unknown:
         raise odata(f"The parameter '{sorted(unknown)[0]}' in the request payload is not a valid parameter for the "
@@ -95,29 +97,30 @@ def apply(tenant: Tenant, user: User, additions: dict[str, list[str]], removals:
     """Check and carry out an assignment: seats counted, a mailbox and address given with Exchange."""
     for sku_id in removals:
         if sku_id not in user.licenses:
-            raise bad_request(_NOT_HELD)
+            raise bad_request(_INHERITED if sku_id in user.inherited else _NOT_HELD)
     for sku_id, disabled in additions.items():
         _check_addition(tenant, user, sku_id, disabled)
     if tenant.options.exclusive_skus:
         _check_exclusive(tenant, {*(set(user.licenses) - set(removals)), *additions})
     for sku_id in removals:
         del user.licenses[sku_id]
-        if sku_id in tenant.skus:
+        if sku_id in tenant.skus and sku_id not in user.inherited:
             tenant.skus[sku_id].consumed -= 1
     for sku_id, disabled in additions.items():
-        tenant.skus[sku_id].consumed += sku_id not in user.licenses
+        tenant.skus[sku_id].consumed += sku_id not in user.licenses and sku_id not in user.inherited
         user.licenses[sku_id] = disabled
-    _provision(tenant, user)
+    provision(tenant, user)
     tenant.directory.users.changed(user, tenant.seen_from(), ("assignedLicenses", "assignedPlans"))
 
 
 def _check_addition(tenant: Tenant, user: User, sku_id: str, disabled: list[str]) -> None:
     sku = tenant.skus.get(sku_id)
     if sku is None:
-        raise bad_request(_UNKNOWN.format(sku_id))
+        raise bad_request(UNKNOWN.format(sku_id))
     if not set(disabled) <= {plan.id for plan in sku.plans}:
         raise bad_request("One or more properties contains invalid values.")
-    if sku_id not in user.licenses and (sku.consumed >= sku.enabled + sku.warning or sku.status != "Enabled"):
+    held = sku_id in user.licenses or sku_id in user.inherited
+    if not held and not tenant.free_seat(sku_id):
         raise bad_request(_NO_SEATS.format(sku_id))
 
 
@@ -130,18 +133,14 @@ def _check_exclusive(tenant: Tenant, wanted: set[str]) -> None:
             raise bad_request(_EXCLUSIVE.format(other.plans[0].id, sku.plans[0].id))
 
 
-def _provision(tenant: Tenant, user: User) -> None:
+def provision(tenant: Tenant, user: User) -> None:
+    """Give a user with an Exchange plan an address, if it has none."""
     if user.props.get("mail"):
         return
-    mailbox = any(has_exchange(off, tenant.skus[sku_id]) for sku_id, off in user.licenses.items())
+    mailbox = any(has_exchange(off, sku) for sku, off in owned_skus(tenant, user))
     upn = user.props["userPrincipalName"]
     if mailbox and tenant.directory.addresses.holder(upn, user.id) is None:
         tenant.directory.update(user, with_mail(user.props, upn), {}, tenant.seen_from())
-
-
-def reprocess(call: Call) -> Result:
-    """POST /users/{id}/reprocessLicenseAssignment -> 200."""
-    return entity_result(call, USER, users.find(call, call.args[0]))
 
 
 def sku_by_id(call: Call) -> Result:

@@ -10,7 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from sds_daemon.sandbox.entra import delta, directory, education, errors, groups, licensing, links, units, users
+from sds_daemon.sandbox.entra import (
+    delta,
+    directory,
+    education,
+    errors,
+    group_licensing,
+    groups,
+    licensing,
+    links,
+    units,
+    users,
+)
 from sds_daemon.sandbox.entra.call import Call, Operation
 from sds_daemon.sandbox.entra.options import EntraOptions
 from sds_daemon.sandbox.entra.throttle import Price
@@ -22,6 +33,7 @@ _USER_WRITE = ("User.ReadWrite.All", *_ALL_WRITE)
 _USER_PATCH = (*_USER_WRITE, "User.EnableDisableAccount.All", "User-PasswordProfile.ReadWrite.All")
 _USER_DELETE = (*_USER_WRITE, "User.DeleteRestore.All")
 _LICENSE_WRITE = ("LicenseAssignment.ReadWrite.All", *_USER_WRITE)
+_GROUP_LICENSE = ("LicenseAssignment.ReadWrite.All", "Group.ReadWrite.All", *_ALL_WRITE)
 _GROUP_READ = ("Group.Read.All", "Group.ReadWrite.All", "GroupMember.Read.All", "GroupMember.ReadWrite.All", *_ALL_READ)
 _GROUP_WRITE = ("Group.ReadWrite.All", *_ALL_WRITE)
 _GROUP_CREATE = ("Group.Create", *_GROUP_WRITE)
@@ -67,7 +79,7 @@ _LINES: list[_Line] = [
     ("PATCH", "users/{}", users.update, _USER_PATCH),
     ("DELETE", "users/{}", users.delete, _USER_DELETE),
     ("POST", "users/{}/assignLicense", licensing.assign, _LICENSE_WRITE),
-    ("POST", "users/{}/reprocessLicenseAssignment", licensing.reprocess, _LICENSE_WRITE),
+    ("POST", "users/{}/reprocessLicenseAssignment", group_licensing.reprocess, _LICENSE_WRITE),
     ("GET", "users/{}/licenseDetails", users.license_details, (*_USER_READ, "LicenseAssignment.Read.All")),
     ("GET", "users/{}/memberOf", users.member_of, _USER_READ),
     ("GET", "users/{}/manager", users.manager, _USER_READ),
@@ -81,6 +93,8 @@ _LINES: list[_Line] = [
     ("GET", "groups/{}", groups.get, _GROUP_READ),
     ("PATCH", "groups/{}", groups.update, _MEMBER_WRITE),
     ("DELETE", "groups/{}", groups.delete, _GROUP_WRITE),
+    ("POST", "groups/{}/assignLicense", group_licensing.assign, _GROUP_LICENSE),
+    ("GET", "groups/{}/membersWithLicenseErrors", group_licensing.members_with_errors, _GROUP_READ),
     ("GET", "groups/{}/members", groups.members, _GROUP_READ),
     ("POST", "groups/{}/members/$ref", groups.add_member, _MEMBER_WRITE),
     ("DELETE", "groups/{}/members/{}", groups.remove_member_object, _MEMBER_WRITE),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sds_daemon.sandbox.asgi import ASGIApp, app
 from sds_daemon.sandbox.clock import SandboxClock
 from sds_daemon.sandbox.entra.admin import Administration
 from sds_daemon.sandbox.entra.authority import Authority, Tokens
 from sds_daemon.sandbox.entra.graph import GraphApp
+from sds_daemon.sandbox.entra.group_licensing import members_changed
 from sds_daemon.sandbox.entra.options import EntraOptions
 from sds_daemon.sandbox.entra.tenant import Tenant
 from sds_daemon.sandbox.faults import FaultPlan
@@ -19,6 +22,7 @@ class EntraSandbox:
     def __init__(self, options: EntraOptions, clock: SandboxClock, faults: FaultPlan, journal: Journal) -> None:
         self.options = options
         self.tenant = Tenant(options, clock)
+        self.tenant.directory.on_members = partial(members_changed, self.tenant)
         self.tokens = Tokens(self.tenant)
         self.graph = GraphApp(self.tenant, self.tokens, faults, journal)
         self.authority = Authority(self.tenant, self.tokens, faults, journal)

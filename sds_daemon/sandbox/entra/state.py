@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -51,13 +51,18 @@ class Entity:
 
 
 class User(Entity):
-    """A person. `licenses` maps SKU id to the disabled plans; `groups` and `owned` are the groups' ids."""
+    """A person. `licenses` maps SKU id to the disabled plans; `groups` and `owned` are the groups' ids.
 
-    __slots__ = ("groups", "licenses", "manager", "owned", "password_set")
+    `inherited` maps SKU id to the licensed groups that give it, `unlicensed` (group, SKU) to why it could not be given.
+    """
+
+    __slots__ = ("groups", "inherited", "licenses", "manager", "owned", "password_set", "unlicensed")
 
     def __init__(self, entity_id: str, props: dict[str, Any], edu: dict[str, Any] | None, seen_at: float) -> None:
         super().__init__(entity_id, props, edu, seen_at)
         self.licenses: dict[str, list[str]] = {}
+        self.inherited: dict[str, set[str]] = {}
+        self.unlicensed: dict[tuple[str, str], str] = {}
         self.groups: dict[str, None] = {}
         self.owned: dict[str, None] = {}
         self.password_set = False
@@ -67,12 +72,13 @@ class User(Entity):
 class Group(Entity):
     """A group; `members` and `owners` map object ids to the time from which reads see the link."""
 
-    __slots__ = ("members", "owners")
+    __slots__ = ("licenses", "members", "owners")
 
     def __init__(self, entity_id: str, props: dict[str, Any], edu: dict[str, Any] | None, seen_at: float) -> None:
         super().__init__(entity_id, props, edu, seen_at)
         self.members: dict[str, float] = {}
         self.owners: dict[str, float] = {}
+        self.licenses: dict[str, list[str]] = {}
 
 
 class Unit(Entity):
@@ -180,6 +186,7 @@ class Directory:
         self.unique_names = Index()
         self.external_ids = Index()
         self.trash: deque[tuple[float, str]] = deque()
+        self.on_members: Callable[[Group, Iterable[str], bool], None] | None = None
         self._ids = Random(seed)
 
     def new_id(self) -> str:
@@ -272,6 +279,8 @@ class Directory:
                 (user.groups if relation == "members" else user.owned)[group.id] = None
         if added:
             self.groups.linked(group, seen_at, relation, tuple(added))
+        if group.licenses and relation == "members" and self.on_members is not None:
+            self.on_members(group, [object_id for object_id, _ in added], True)
 
     def unlink(self, group: Group, relation: str, object_id: str, seen_at: float) -> None:
         """Remove one link of a group."""
@@ -281,6 +290,8 @@ class Directory:
         if user is not None:
             (user.groups if relation == "members" else user.owned).pop(group.id, None)
         self.groups.linked(group, seen_at, relation, ((object_id, False),))
+        if group.licenses and relation == "members" and self.on_members is not None:
+            self.on_members(group, [object_id], False)
 
     def enter(self, unit: Unit, object_id: str, seen_at: float) -> None:
         """Make an object a member of an administrative unit."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -76,8 +75,10 @@ class Tenant:
 
     def check_group_names(self, nickname: str | None, mail: str | None, own_id: str | None) -> None:
         """400 ObjectConflict when the alias of a mail-enabled group, or its address, is held by another object."""
-        if nickname and self.directory.group_nicknames.holder(nickname, own_id):
-            raise taken("mailNickname")
+        groups = self.directory.groups.by_id
+        for holder in self.directory.group_nicknames.get(nickname) if nickname else ():
+            if holder != own_id and is_unified(groups[holder]):
+                raise taken("mailNickname")
         if mail and (self.directory.addresses.holder(mail, own_id) or self.directory.upns.holder(mail, own_id)):
             raise taken("proxyAddresses")
 
@@ -88,14 +89,19 @@ class Tenant:
 
     def retake_seats(self, user: User) -> None:
         """Give a restored user its licences back, those without a free seat excepted."""
-        for sku_id in list(user.licenses):
-            sku = self.skus.get(sku_id)
-            if sku is None or sku.consumed >= sku.enabled + sku.warning:
-                del user.licenses[sku_id]
+        for sku_id in {*user.licenses, *user.inherited}:
+            if not self.free_seat(sku_id):
+                user.licenses.pop(sku_id, None)
+                user.inherited.pop(sku_id, None)
         self._count_seats(user, 1)
 
+    def free_seat(self, sku_id: str) -> bool:
+        """Whether the tenant owns the licence, in good standing, with a seat left."""
+        sku = self.skus.get(sku_id)
+        return sku is not None and sku.status == "Enabled" and sku.consumed < sku.enabled + sku.warning
+
     def _count_seats(self, user: User, change: int) -> None:
-        for sku_id in user.licenses:
+        for sku_id in {*user.licenses, *user.inherited}:
             if sku_id in self.skus:
                 self.skus[sku_id].consumed += change
 
@@ -121,6 +127,3 @@ def with_mail(props: dict[str, Any], mail: str | None) -> dict[str, Any]:
 def is_unified(group: Group) -> bool:
     """Whether it is a Microsoft 365 group."""
     return "Unified" in (group.props.get("groupTypes") or ())
-
-
-Finder = Callable[[str], list[str]]
