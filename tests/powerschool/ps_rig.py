@@ -192,10 +192,13 @@ class Script:
         return error(404, "not found")
 
     def _filtered(self, table: str, request: httpx.Request) -> list[Any]:
+        """Rows of the year asked for; a row that is none of any year is listed always."""
         query = request.url.params.get("q", "")
         if table.endswith("/term") and query:
             year = query.rpartition("==")[2]
-            return [row for row in self.tables[table] if str(row.get("start_year")) == year]
+            return [
+                row for row in self.tables[table] if not isinstance(row, dict) or str(row.get("start_year")) == year
+            ]
         return self.tables[table]
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import Sandbox
 from ps_rig import Script, error, make_source, ok
 from ps_rig import settings as rig_settings
+from ps_sandbox_rig import Sandbox
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.secrets import Secret

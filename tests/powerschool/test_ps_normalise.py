@@ -135,7 +135,8 @@ def test_ids_that_could_change_a_path_are_none(value: str) -> None:
 def test_empty_elements_are_empty_containers() -> None:
     assert container("") == container(None) == container({}) == {}
     assert dig({"addresses": ""}, "addresses", "physical", "street") is None
-    for wrong in ("text", 5, [], True):
+    wrongs: tuple[object, ...] = ("text", 5, [], True)
+    for wrong in wrongs:
         with pytest.raises(Malformed, match="where an object belongs"):
             container(wrong)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import Sandbox
+from ps_sandbox_rig import Sandbox
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import SourceSettings

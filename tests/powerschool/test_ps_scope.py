@@ -51,6 +51,12 @@ def test_all_faults_are_told_at_once_and_nothing_is_chosen_silently() -> None:
     assert "'Grove' is 2 schools" in str(caught.value)
 
 
+@pytest.mark.parametrize("wanted", ["all", ("101",)])
+def test_a_server_of_special_schools_only_has_none_to_choose(wanted: str | tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="lists no school besides"):
+        select_schools(SCHOOLS[:2], wanted)
+
+
 def test_an_empty_list_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="names no school"):
         select_schools(SCHOOLS, ())

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import vcr
-from conftest import Sandbox
 from ps_rig import settings
+from ps_sandbox_rig import Sandbox
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import SourceSettings

@@ -24,6 +24,11 @@ def select_schools(schools: Iterable[School], wanted: str | tuple[str, ...]) -> 
     Raises ConfigurationError that lists every entry that names no school or several, and the choices.
     """
     real = choosable(schools)
+    if not real:
+        raise ConfigurationError(
+            "PowerSchool lists no school besides the district office and the graduated students",
+            remedy="set up the schools in PowerSchool, and look whether url leads to the right server",
+        )
     if wanted == "all":
         return {school.id: school for school in real}
     entries = (wanted,) if isinstance(wanted, str) else wanted
