@@ -106,7 +106,7 @@ def _ask_licenses(asker: Asker, draft: Draft, role: str, before: dict[str, Any])
         return
     options = [Option(sku.part_number, f"{max(0, sku.seats_free):,} of {sku.seats:,} seats free") for sku in skus]
     chosen = asker.choose_many(f"Which licences do new {role} get?", options, default=before.get("licenses", ()))
-    draft.role(role)["licenses"] = list(chosen)
+    draft.role(role)["licenses"] = list(chosen) or None
     full = [sku.part_number for sku in skus if sku.part_number in chosen and sku.seats_free <= 0]
     if full:
         asker.refuse(f"no seat is free in {', '.join(full)}: accounts are made, and licensed once there are seats")
