@@ -214,7 +214,7 @@ class Tenant:
 
 @contextlib.asynccontextmanager
 async def tenant(
-    folder: Path, *, lag_horizon: float = 3.0, write_quota: int = 3000, **options: Any
+    folder: Path, *, lag_horizon: float = 3.0, write_quota: int = 3000, granted_quota: int = 0, **options: Any
 ) -> AsyncIterator[Tenant]:
     """A sandbox without lag and holding times unless `options` say otherwise, with a fresh application."""
     authority = trustme.CA()
@@ -223,7 +223,7 @@ async def tenant(
     authority.cert_pem.write_to_path(ca_file)
     clock = SandboxClock(options.pop("scale", 1.0))
     faults, journal = FaultPlan(), Journal(clock)
-    settings = {"lag_seconds": 0.0, "service_seconds": 0.0, "write_quota": write_quota, **options}
+    settings = {"lag_seconds": 0.0, "service_seconds": 0.0, "write_quota": granted_quota or write_quota, **options}
     sandbox = EntraSandbox(EntraOptions(**settings), clock, faults, journal)
     servers = Servers(pem)
     graph = servers.add(sandbox.graph_app, tls=True)

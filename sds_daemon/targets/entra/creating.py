@@ -16,7 +16,7 @@ from sds_daemon.targets.entra.find import Found, Seen
 from sds_daemon.targets.entra.outcomes import decide, failed, outcome, personal_values, verdict_of
 from sds_daemon.targets.entra.strands import Context
 
-ATTEMPTS = 4
+ATTEMPTS = 10
 _TAKEN = {
     ChangeKind.CREATE_USER: (IssueCode.UPN_TAKEN, "another account holds the user name or an address made of it"),
     ChangeKind.CREATE_CLASS: (IssueCode.ALIAS_TAKEN, "a group without this section's mark holds the alias"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.roster.records import Ref
@@ -18,7 +19,8 @@ class Recorder:
     """Between the strands of work and the ledger.
 
     Outcomes are gathered and settled together: those of one answered batch in one call, and always before the next
-    batch goes out, so that what a request rests on is on record before the request is.
+    batch goes out, so that what a request rests on is on record before the request is. `failure` is what the ledger
+    raised: nothing more may be sent then, and the ledger is not asked again.
     """
 
     def __init__(self, changes: Sequence[Change], ledger: Ledger, progress: Progress) -> None:
@@ -29,6 +31,7 @@ class Recorder:
         self._settling: list[Outcome] = []
         self._passwords: dict[_Key, tuple[str, str]] = {}
         self._flush_due = False
+        self.failure: BaseException | None = None
 
     def before_send(self, items: Sequence[Item]) -> None:
         """Called by the executor right before a batch is posted."""
@@ -54,19 +57,28 @@ class Recorder:
         self._settling.append(outcome)
         if not self._flush_due:
             self._flush_due = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._flush_soon)
 
     def is_open(self, change: Change) -> bool:
         """Whether the change has no outcome yet."""
         return change.key in self._open
 
-    def flush(self) -> None:
-        """Hand gathered outcomes to the ledger."""
+    def _flush_soon(self) -> None:
+        """`flush` from the event loop, where nobody is there to hear what it raises."""
         self._flush_due = False
-        if not self._settling:
+        with suppress(BaseException):  # kept in `failure`, and raised by the run
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand gathered outcomes to the ledger. Raises what the ledger raises."""
+        if not self._settling or self.failure is not None:
             return
         outcomes, self._settling = self._settling, []
-        self._ledger.settle(outcomes)
+        try:
+            self._ledger.settle(outcomes)
+        except BaseException as error:
+            self.failure = error
+            raise
         self._progress("writing", self._total - len(self._open), self._total)
 
     def close(self, detail: str) -> None:

@@ -37,7 +37,7 @@ def coming(changes: Sequence[Change]) -> set[Ref]:
 async def run(changes: Sequence[Change], ctx: Context) -> None:
     """Carry the changes out; when it returns or raises, each has been settled once.
 
-    Raises what made going on impossible (TargetError).
+    Raises what made going on impossible: TargetError, or what the ledger raised.
     """
     try:
         for strand in _strands(changes, ctx):
@@ -48,8 +48,9 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
         raise
     finally:
         ctx.recorder.close("the run ended before its turn")
-    if ctx.executor.failure is not None:
-        raise ctx.executor.failure
+    failure = ctx.recorder.failure or ctx.executor.failure
+    if failure is not None:
+        raise failure
 
 
 def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:

@@ -131,7 +131,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     @property
     def stopping(self) -> bool:
         """Whether to begin nothing new."""
-        return self.stop() or self.executor.failure is not None
+        return self.stop() or self.executor.failure is not None or self.recorder.failure is not None
 
 
 class Strand(ABC):

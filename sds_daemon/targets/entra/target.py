@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,15 @@ class EntraTarget(Target):
         education = (await self.facts()).education
         return await members.school_members(self._reader(), ids, education=education)
 
+    async def held_values(self, objects: Mapping[Ref, str]) -> dict[Ref, dict[str, str]]:
+        """Attributes set on our objects, read one by one."""
+        from sds_daemon.targets.entra import held
+
+        facts = await self.facts()
+        return await held.held_values(
+            self._reader(), objects, education=facts.education, class_api=facts.class_api
+        )
+
     async def plans_of(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Names of enabled service plans of users."""
         from sds_daemon.targets.entra import members
@@ -155,7 +164,7 @@ class EntraTarget(Target):
         recorder = Recorder(changes, ledger, progress)
         try:
             facts = await self.facts()
-            async with self._executor(recorder.before_send, stop) as executor:
+            async with self._executor(recorder.before_send, lambda: stop() or recorder.failure is not None) as executor:
                 for object_id, at in self._births.items():
                     executor.born(object_id, at)
                 context = self._context(changes, ledger, recorder, executor, facts, stop)
