@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from sds_daemon.clock import Clock
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Link, Membership, Role
+from sds_daemon.sync.matching import ANCHOR_RULE
 from sds_daemon.sync.plan_memberships import Demand, section_demand
+from sds_daemon.sync.values import anchor_values
 from sds_daemon.sync.world import World, school_ref, section_ref
 from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, Target
 
@@ -45,7 +49,7 @@ def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Anchored) -> N
                 object_id=candidates[0].id,
                 profile=world.profile.name,
                 created=True,
-                rule="anchor",
+                rule=ANCHOR_RULE,
                 licenses_due=False,
                 written={},
                 linked_at=clock.now(),
@@ -62,6 +66,27 @@ def _report_deleted(world: World, kind: RecordKind, object_kind: str) -> None:
         if link.object_id in deleted:
             world.blocked.add(link.ref)
             world.issues.report(link.ref, IssueCode.OBJECT_DELETED, "its directory object was deleted by hand")
+
+
+async def recall_written(world: World, target: Target) -> None:
+    """What objects linked by their mark hold counts as written, so that a lost database costs no write.
+
+    Where directory and source differ, nobody can tell any more a change by hand from one at the source: it is written.
+    """
+    fresh = {
+        ref: link
+        for ref, link in world.known.items()
+        if link.rule == ANCHOR_RULE and not link.written and link.profile == world.profile.name
+    }
+    if not fresh:
+        return
+    held = await target.held_values({ref: link.object_id for ref, link in fresh.items()})
+    links = [
+        msgspec.structs.replace(fresh[ref], written={**values, **anchor_values(ref.sis_id, world.source_uuid)})
+        for ref, values in held.items()
+    ]
+    world.links.put(links)
+    world.known.update((link.ref, link) for link in links)
 
 
 async def record_found_memberships(world: World, target: Target, run_id: int) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
 from sds_daemon.roster.records import RecordKind, Snapshot
-from sds_daemon.sync.adoption import adopt_anchored, record_found_memberships
+from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
 from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
@@ -106,6 +106,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, 
     )
     store_matches(world, job.clock)
     adopt_anchored(world, job.clock)
+    await recall_written(world, job.target)
     await record_found_memberships(world, job.target, run.id)
     world.managed = memberships.by_container(profile.name)
     job.progress("planning", 0, None)

@@ -7,6 +7,7 @@ from sds_daemon.plan.change import Change, Withheld
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind
 from sds_daemon.store import Link
+from sds_daemon.sync.matching import ANCHOR_RULE
 from sds_daemon.sync.plan_classes import plan_classes
 from sds_daemon.sync.plan_memberships import plan_memberships
 from sds_daemon.sync.plan_people import plan_people
@@ -37,7 +38,8 @@ def store_matches(world: World, clock: Clock) -> None:
                 created=matched.created,
                 rule=matched.rule,
                 licenses_due=False,
-                written=dict(user.education) if user is not None else {},
+                # what an account with our mark holds is read back later, by recall_written
+                written=dict(user.education) if user is not None and matched.rule != ANCHOR_RULE else {},
                 linked_at=clock.now(),
             )
         )

@@ -50,7 +50,7 @@ def student_values(student: Student, snapshot: Snapshot, profile: Profile, sourc
     }
     return {
         "primary_role": RecordKind.STUDENT.value,
-        **_anchor(student.id, source_uuid),
+        **anchor_values(student.id, source_uuid),
         **_chosen(offered, profile.students.attributes),
     }
 
@@ -66,7 +66,7 @@ def teacher_values(teacher: Teacher, snapshot: Snapshot, profile: Profile, sourc
     }
     return {
         "primary_role": RecordKind.TEACHER.value,
-        **_anchor(teacher.id, source_uuid),
+        **anchor_values(teacher.id, source_uuid),
         **_chosen(offered, profile.teachers.attributes),
     }
 
@@ -92,7 +92,7 @@ def class_values(section: Section, snapshot: Snapshot, profile: Profile, source_
     return {
         "display_name": naming.class_display_name(section, profile.class_name, context),
         "mail_nickname": naming.class_alias(section, profile.class_alias, context),
-        **_anchor(section.id, source_uuid),
+        **anchor_values(section.id, source_uuid),
         **_chosen(offered, profile.sections.attributes),
     }
 
@@ -115,7 +115,7 @@ def school_values(school: School, profile: Profile, source_uuid: str) -> Values:
     name = characters.cut(characters.one_line(school.name), characters.DISPLAY_NAME_LIMIT)
     return {
         "display_name": name or school.number or school.id,
-        **_anchor(school.id, source_uuid),
+        **anchor_values(school.id, source_uuid),
         **_chosen(offered, profile.school_records.attributes),
     }
 
@@ -131,7 +131,8 @@ def grade_code(text: str) -> str:
     return "PK" if grade.startswith("-") else grade
 
 
-def _anchor(sis_id: str, source_uuid: str) -> Values:
+def anchor_values(sis_id: str, source_uuid: str) -> Values:
+    """Our mark on a directory object."""
     return {"external_id": sis_id, "external_source": EXTERNAL_SOURCE, "external_source_detail": source_uuid}
 
 

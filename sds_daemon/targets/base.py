@@ -183,6 +183,10 @@ class Target(ABC):
         """Users and classes attached to schools."""
 
     @abstractmethod
+    async def held_values(self, objects: Mapping[Ref, str]) -> dict[Ref, dict[str, str]]:
+        """Attributes set on objects, under neutral names. Objects that are not there (yet) are left out."""
+
+    @abstractmethod
     async def plans_of(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Names of enabled service plans of users ("exchange", "SharePoint", ...), for `check`."""
 

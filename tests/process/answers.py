@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from process.town import flat, school, section, student, teacher
 from rig import PROFILE, Rig
+
+from process.town import flat, school, section, student, teacher
 
 SCHOOL = 801
 SUFFIX = "contoso.edu"

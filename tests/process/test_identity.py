@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rig import Rig
+
 from process.answers import SCHOOL, account, config_faults, issues, scope
 from process.town import flat, school, start, student, teacher
-from rig import Rig
 
 pytestmark = pytest.mark.process
 

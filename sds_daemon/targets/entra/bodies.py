@@ -48,7 +48,7 @@ class Body(msgspec.Struct):
     empty: bool = True
 
 
-class _Field(msgspec.Struct, frozen=True):
+class Field(msgspec.Struct, frozen=True):
     """Where an attribute lives: SDK attribute, JSON name, sub-object ("" for the object itself)."""
 
     attribute: str
@@ -57,8 +57,8 @@ class _Field(msgspec.Struct, frozen=True):
     convert: Callable[[str], Any] = str
 
 
-def _same(*names: str) -> dict[str, _Field]:
-    return {name: _Field(name, _camel(name)) for name in names}
+def _same(*names: str) -> dict[str, Field]:
+    return {name: Field(name, _camel(name)) for name in names}
 
 
 def _camel(name: str) -> str:
@@ -66,11 +66,11 @@ def _camel(name: str) -> str:
     return head + "".join(word.capitalize() for word in rest)
 
 
-def _in(part: str, **fields: str) -> dict[str, _Field]:
-    return {name: _Field(attribute, _camel(attribute), part) for name, attribute in fields.items()}
+def _in(part: str, **fields: str) -> dict[str, Field]:
+    return {name: Field(attribute, _camel(attribute), part) for name, attribute in fields.items()}
 
 
-_ACCOUNT = _same(
+ACCOUNT = _same(
     "user_principal_name",
     "mail_nickname",
     "usage_location",
@@ -81,44 +81,44 @@ _ACCOUNT = _same(
     "office_location",
 )
 _SOURCE = {
-    "external_source": _Field("external_source", "externalSource", "", EducationExternalSource),
-    "external_source_detail": _Field("external_source_detail", "externalSourceDetail"),
+    "external_source": Field("external_source", "externalSource", "", EducationExternalSource),
+    "external_source_detail": Field("external_source_detail", "externalSourceDetail"),
 }
 _PERSON = {
-    **_ACCOUNT,
+    **ACCOUNT,
     **_SOURCE,
     **_same("middle_name"),
-    "primary_role": _Field("primary_role", "primaryRole", "", EducationUserRole),
+    "primary_role": Field("primary_role", "primaryRole", "", EducationUserRole),
 }
-_STUDENT = {
+STUDENT = {
     **_PERSON,
     **_in("student", external_id="external_id", student_number="student_number", grade="grade"),
     **_in("student", graduation_year="graduation_year"),
-    "birth_date": _Field("birth_date", "birthDate", "student", date.fromisoformat),
+    "birth_date": Field("birth_date", "birthDate", "student", date.fromisoformat),
 }
-_TEACHER = {**_PERSON, **_in("teacher", external_id="external_id", teacher_number="teacher_number")}
-_CLASS = {
+TEACHER = {**_PERSON, **_in("teacher", external_id="external_id", teacher_number="teacher_number")}
+CLASS = {
     **_SOURCE,
     **_same("display_name", "mail_nickname", "description", "class_code", "external_id"),
     **_in("course", course_id="external_id", course_name="display_name", course_number="course_number"),
     **_in("term", term_id="external_id", term_name="display_name"),
-    "term_start": _Field("start_date", "startDate", "term", date.fromisoformat),
-    "term_end": _Field("end_date", "endDate", "term", date.fromisoformat),
+    "term_start": Field("start_date", "startDate", "term", date.fromisoformat),
+    "term_end": Field("end_date", "endDate", "term", date.fromisoformat),
 }
-_SCHOOL = {
+SCHOOL = {
     **_SOURCE,
     **_same("display_name", "external_id", "school_number", "principal_name", "principal_email", "phone"),
-    "low_grade": _Field("lowest_grade", "lowestGrade"),
-    "high_grade": _Field("highest_grade", "highestGrade"),
+    "low_grade": Field("lowest_grade", "lowestGrade"),
+    "high_grade": Field("highest_grade", "highestGrade"),
     **_in("address", street="street", city="city", state="state", postal_code="postal_code"),
-    "country": _Field("country_or_region", "countryOrRegion", "address"),
+    "country": Field("country_or_region", "countryOrRegion", "address"),
 }
-_GROUP = _same("display_name", "mail_nickname", "description")
-_UNIT = _same("display_name")
+GROUP = _same("display_name", "mail_nickname", "description")
+UNIT = _same("display_name")
 
 USER_EXTRAS = {"state_id": "StateId", "secondary_email": "Email"}
 CLASS_EXTRAS = {"section_number": "SectionNumber", "period": "Period"}
-_GROUP_EXTRAS = {
+GROUP_EXTRAS = {
     **CLASS_EXTRAS,
     "external_id": "SyncSource_SectionId",
     "course_id": "SyncSource_CourseId",
@@ -140,12 +140,12 @@ _PARTS: dict[str, Callable[[], Any]] = {
 
 def education_user(ref: Ref, values: Mapping[str, Any]) -> Body:
     """An educationUser with the attributes given (Graph docs: educationuser). Raises BadAttribute."""
-    return _filled(EducationUser(), values, _TEACHER if ref.kind is RecordKind.TEACHER else _STUDENT)
+    return _filled(EducationUser(), values, TEACHER if ref.kind is RecordKind.TEACHER else STUDENT)
 
 
 def plain_user(values: Mapping[str, Any]) -> Body:
     """A user without education part."""
-    return _filled(User(), values, _ACCOUNT)
+    return _filled(User(), values, ACCOUNT)
 
 
 def user_extras(values: Mapping[str, Any]) -> Body:
@@ -155,7 +155,7 @@ def user_extras(values: Mapping[str, Any]) -> Body:
 
 def education_class(values: Mapping[str, Any]) -> Body:
     """An educationClass. Raises BadAttribute."""
-    return _filled(EducationClass(), values, _CLASS)
+    return _filled(EducationClass(), values, CLASS)
 
 
 def class_extras(values: Mapping[str, Any]) -> Body:
@@ -165,8 +165,8 @@ def class_extras(values: Mapping[str, Any]) -> Body:
 
 def plain_group(values: Mapping[str, Any], *, extended: bool) -> Body:
     """A Microsoft 365 group; `extended` adds School Data Sync's attributes (education tenants)."""
-    body = _filled(Group(), values, _GROUP)
-    return _extended(body, values, _GROUP_EXTRAS) if extended else body
+    body = _filled(Group(), values, GROUP)
+    return _extended(body, values, GROUP_EXTRAS) if extended else body
 
 
 def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool) -> Body:
@@ -181,12 +181,12 @@ def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool) -> Bod
 
 def education_school(values: Mapping[str, Any]) -> Body:
     """An educationSchool."""
-    return _filled(EducationSchool(), values, _SCHOOL)
+    return _filled(EducationSchool(), values, SCHOOL)
 
 
 def plain_school(values: Mapping[str, Any]) -> Body:
     """An administrative unit."""
-    return _filled(AdministrativeUnit(), values, _UNIT)
+    return _filled(AdministrativeUnit(), values, UNIT)
 
 
 def unique_name(source_uuid: str, ref: Ref) -> str:
@@ -199,7 +199,7 @@ def unit_mark(source_uuid: str, ref: Ref) -> str:
     return f"[sds-daemon {source_uuid} {ref.kind} {ref.sis_id}]"
 
 
-def _filled(model: Any, values: Mapping[str, Any], fields: Mapping[str, _Field]) -> Body:
+def _filled(model: Any, values: Mapping[str, Any], fields: Mapping[str, Field]) -> Body:
     body = Body(model)
     for name, value in values.items():
         field = fields.get(name)
@@ -223,7 +223,7 @@ def _holder(model: Any, part: str) -> Any:
     return held
 
 
-def _converted(name: str, field: _Field, value: Any) -> Any:
+def _converted(name: str, field: Field, value: Any) -> Any:
     try:
         return field.convert(str(value))
     except ValueError:
@@ -240,6 +240,22 @@ def _extended(body: Body, values: Mapping[str, Any], names: Mapping[str, str]) -
         else:
             body.model.additional_data[EXTENSION + suffix] = str(values[name])
     return body
+
+
+def extension_fields(names: Mapping[str, str]) -> dict[str, Field]:
+    """Attributes that live in School Data Sync's extension, as fields of the object itself."""
+    return {name: Field(EXTENSION + suffix, EXTENSION + suffix) for name, suffix in names.items()}
+
+
+def values_in(document: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, str]:
+    """The attributes set in an object's JSON, under their neutral names: what `_filled` would have put there."""
+    found = {}
+    for name, field in fields.items():
+        holder = document.get(field.part) if field.part else document
+        value = holder.get(field.json) if isinstance(holder, Mapping) else None
+        if value not in (None, ""):
+            found[name] = str(value)
+    return found
 
 
 def with_nulls(content: bytes, clear: list[tuple[str, ...]]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from sds_daemon.targets.entra.reading import IDS_PER_FILTER, chunks, filter_by_i
 from sds_daemon.targets.entra.transport import GraphTransport, refusal
 
 T = TypeVar("T")
+_DOCUMENT = msgspec.json.Decoder(dict[str, Any])
 
 
 class BatchReader:
@@ -45,6 +46,17 @@ class BatchReader:
         found = await self.rows(urls, wire.IDS)
         return {url: None if rows is None else frozenset(row.id for row in rows) for url, rows in found.items()}
 
+    async def documents(self, urls: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+        """Single objects, by their URL; None for one that does not exist."""
+        try:
+            futures = {url: self._executor.submit(Item(method="GET", url=url, writes=0)) for url in dict.fromkeys(urls)}
+            answers = {url: await future for url, future in futures.items()}
+        finally:
+            await self._executor.close()
+        return {
+            url: None if answer.status == 404 else self._page(answer, url, _DOCUMENT) for url, answer in answers.items()
+        }
+
     async def _round(
         self,
         waiting: dict[str, str],
@@ -70,7 +82,7 @@ class BatchReader:
                 following[name] = self._transport.link(page.next_link)
         return following
 
-    def _page(self, answer: Answer, url: str, decoder: msgspec.json.Decoder[wire.Page[T]]) -> wire.Page[T]:
+    def _page(self, answer: Answer, url: str, decoder: msgspec.json.Decoder[T]) -> T:
         what = f"GET {url.split('?')[0]}"
         if answer.stopped:
             raise self._executor.failure or Interrupted("stopped while reading members")

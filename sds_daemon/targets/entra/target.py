@@ -120,9 +120,7 @@ class EntraTarget(Target):
         from sds_daemon.targets.entra import held
 
         facts = await self.facts()
-        return await held.held_values(
-            self._reader(), objects, education=facts.education, class_api=facts.class_api
-        )
+        return await held.held_values(self._reader(), objects, education=facts.education, class_api=facts.class_api)
 
     async def plans_of(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Names of enabled service plans of users."""
