@@ -5,6 +5,9 @@ Values are text; dates are ISO text; absent means "not written", None means "cle
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 # Accounts (CREATE_USER, UPDATE_USER)
 ACCOUNT_IDENTITY = ("user_principal_name", "mail_nickname", "usage_location")
 ACCOUNT_NAMES = ("display_name", "given_name", "surname")
@@ -72,3 +75,15 @@ SCHOOL_CHOICES = (
 )
 SCHOOL_DEFAULTS = ("school_number", "low_grade", "high_grade", "principal_name", "principal_email")
 SCHOOL_IDENTITY = ("display_name", "external_id", "external_source", "external_source_detail")
+
+# Attributes that Graph keeps in one structured value (educationStudent, educationTeacher, educationCourse,
+# educationTerm, physicalAddress). No document says that an update merges into such a value: it is written whole.
+STRUCTURES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
+    "student": (frozenset({"external_id", "student_number", "grade", "birth_date", "graduation_year"}),),
+    "teacher": (frozenset({"external_id", "teacher_number"}),),
+    "section": (
+        frozenset({"course_id", "course_name", "course_number"}),
+        frozenset({"term_id", "term_name", "term_start", "term_end"}),
+    ),
+    "school": (frozenset({"street", "city", "state", "postal_code", "country"}),),
+}

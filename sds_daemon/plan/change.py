@@ -69,7 +69,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `subject` is the SIS record whose directory object is written: the person, the school, the section; for memberships
     the container (section or school). `member` is the person or section put in or taken out. `values` are attributes
     under this project's neutral names (see plan/attributes.py); `before` what was last written of the same names.
-    `object_id` is the directory object to adopt, for the adopt kinds only.
+    `beside` are unchanged attributes the directory keeps in one structured value with changed ones: an update writes such
+    a value whole. `object_id` is the directory object to adopt, for the adopt kinds only.
     """
 
     kind: ChangeKind
@@ -77,6 +78,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     member: Ref | None = None
     values: dict[str, Any] = {}
     before: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
     reason: Reason = Reason.APPEARED
     object_id: str | None = None
 
@@ -84,6 +86,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[ChangeKind, Ref, Ref | None]:
         """Identity within a plan: no two changes of one plan share it."""
         return (self.kind, self.subject, self.member)
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What an update writes: the changed values, and those that share a structured value with them."""
+        return {**self.beside, **self.values}
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref, Section
 from sds_daemon.sync.values import class_values
-from sds_daemon.sync.world import World, changed_values, section_ref, teacher_ref
+from sds_daemon.sync.world import World, changed_values, section_ref, teacher_ref, unchanged_beside
 from sds_daemon.targets.base import DirectoryGroup
 
 NEVER_UPDATED = frozenset({"mail_nickname"})
@@ -98,6 +98,7 @@ def _update(world: World, ref: Ref, values: Mapping[str, Any], written: Mapping[
             subject=ref,
             values=changed,
             before={name: written.get(name) for name in changed},
+            beside=unchanged_beside(RecordKind.SECTION, changed, values, written),
             reason=Reason.CHANGED if written else Reason.ANCHOR_DUE,
         )
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from sds_daemon.config.settings import PersonRules
 from sds_daemon.plan.attributes import EDUCATION_ATTRIBUTES
 from sds_daemon.plan.change import Change, ChangeKind, Reason
@@ -13,7 +15,7 @@ from sds_daemon.roster.records import RecordKind, Ref, Student, Teacher
 from sds_daemon.store import Link
 from sds_daemon.sync.naming import person_names
 from sds_daemon.sync.values import student_values, teacher_values
-from sds_daemon.sync.world import World, changed_values, student_ref, teacher_ref
+from sds_daemon.sync.world import World, changed_values, student_ref, teacher_ref, unchanged_beside
 
 Person = Student | Teacher
 
@@ -92,6 +94,7 @@ def _update(world: World, ref: Ref, person: Person, link: Link) -> Change | None
         subject=ref,
         values=changed,
         before={name: link.written.get(name) for name in changed},
+        beside=unchanged_beside(ref.kind, changed, desired, link.written),
         reason=Reason.ANCHOR_DUE if "external_id" in changed else Reason.CHANGED,
     )
 
@@ -131,4 +134,4 @@ def _without_mastered(world: World, updates: dict[Ref, Change]) -> list[Change]:
 
 def _reduced(change: Change, values: dict[str, Any]) -> Change:
     before = {name: value for name, value in change.before.items() if name in values}
-    return Change(kind=change.kind, subject=change.subject, values=values, before=before, reason=change.reason)
+    return msgspec.structs.replace(change, values=values, before=before)

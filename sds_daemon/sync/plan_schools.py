@@ -6,7 +6,7 @@ from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.sync.values import school_values
-from sds_daemon.sync.world import World, changed_values, school_ref
+from sds_daemon.sync.world import World, changed_values, school_ref, unchanged_beside
 
 
 def plan_schools(world: World) -> tuple[list[Change], frozenset[Ref]]:
@@ -33,6 +33,7 @@ def plan_schools(world: World) -> tuple[list[Change], frozenset[Ref]]:
                     subject=ref,
                     values=changed,
                     before={name: link.written.get(name) for name in changed},
+                    beside=unchanged_beside(RecordKind.SCHOOL, changed, values, link.written),
                     reason=Reason.CHANGED if link.written else Reason.ANCHOR_DUE,
                 )
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sds_daemon.config.settings import Profile
+from sds_daemon.plan.attributes import STRUCTURES
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
 from sds_daemon.store import Directory, Link, Links, Memberships, Role
@@ -118,3 +119,12 @@ def teacher_ref(sis_id: str) -> Ref:
 def changed_values(desired: Mapping[str, object], written: Mapping[str, object]) -> dict[str, object]:
     """Attributes whose source value differs from the value last written; never written and empty are the same."""
     return {name: value for name, value in desired.items() if written.get(name) != value}
+
+
+def unchanged_beside(
+    kind: RecordKind, changed: Mapping[str, object], desired: Mapping[str, object], written: Mapping[str, object]
+) -> dict[str, object]:
+    """Unchanged attributes that share a structured value with a changed one: desired, or held by the directory."""
+    whole = {name for names in STRUCTURES[kind.value] if not names.isdisjoint(changed) for name in names}
+    held = {**written, **desired}
+    return {name: held[name] for name in sorted(whole - changed.keys()) if held.get(name) is not None}

@@ -139,9 +139,15 @@ def changing() -> list[Event]:
     """Attributes of everything."""
 
     def people(state: State, _: str) -> None:
-        renamed = {"surname": "Newname", "education__student__grade": "10", "education__student__studentNumber": "new-1"}
+        renamed = {
+            "surname": "Newname",
+            "education__student__grade": "10",
+            "education__student__studentNumber": "new-1",
+        }
         state.set(pupil(pupil_of(7108)), displayName="Stu Newname", **renamed)
-        state.set(master(9108), displayName="Tina Teacher9108", givenName="Tina", education__teacher__teacherNumber="T-2")
+        state.set(
+            master(9108), displayName="Tina Teacher9108", givenName="Tina", education__teacher__teacherNumber="T-2"
+        )
 
     def course(state: State, _: str) -> None:
         state.set(group(7109), course__courseNumber="NEW9", course__displayName="New name", classCode="NEW9.1")
@@ -168,7 +174,7 @@ def changing() -> list[Event]:
         ),
         Event(
             "attributes of a school change",
-            [school(510, high_grade=9)],
+            [school(510, high_grade=9, principal_last="Head", principal_email="head@contoso.edu")],
             [{"op": "update_school", "school": 510, "name": "School with a new name",
               "principal_email": "new@contoso.edu", "high_grade": 8}],
             place,
@@ -185,7 +191,13 @@ def changing() -> list[Event]:
 
 def leaving() -> list[Event]:
     """Students who leave a section, in every way a row can end."""
-    zero_day = {"op": "enroll", "student": LIKE_STUDENT + 3, "section": 7115, "entry_date": NEXT_DAY, "exit_date": NEXT_DAY}
+    zero_day = {
+        "op": "enroll",
+        "student": LIKE_STUDENT + 3,
+        "section": 7115,
+        "entry_date": NEXT_DAY,
+        "exit_date": NEXT_DAY,
+    }
     again = {"op": "reenroll", "student": pupil_of(7116), "section": 7116}
     back = {"op": "reenroll", "student": pupil_of(7117), "section": 7117}
     return [
@@ -234,7 +246,9 @@ def teaching() -> list[Event]:
             replaced,
         ),
         Event("a teacher leaves a section", classroom(7119), [{"op": "unassign_teacher", "section": 7119}], nothing),
-        Event("a teacher leaves the SIS and is still named", classroom(7120), [{"op": "leave", "teacher": 9120}], nothing),
+        Event(
+            "a teacher leaves the SIS and is still named", classroom(7120), [{"op": "leave", "teacher": 9120}], nothing
+        ),
         Event(
             "a teacher leaves the SIS and is replaced",
             [*classroom(7121), teacher(9198, STAGE)],
@@ -285,8 +299,16 @@ def moving() -> list[Event]:
             classroom(7143),
             [
                 {"op": "delete_section", "section": 7143},
-                {"op": "add_section", "id": 7143, "school": OTHER, "course": 27143, "number": "1", "teacher": 9143,
-                 "students": [pupil_of(7143), pupil_of(7143, 1)], "term": 606},
+                {
+                    "op": "add_section",
+                    "id": 7143,
+                    "school": OTHER,
+                    "course": 27143,
+                    "number": "1",
+                    "teacher": 9143,
+                    "students": [pupil_of(7143), pupil_of(7143, 1)],
+                    "term": 606,
+                },
             ],
             section_moved,
         ),
@@ -305,7 +327,9 @@ def vanishing() -> list[Event]:
     withdrawn = {"op": "set_enroll_status", "student": pupil_of(7128), "status": "T", "end_enrollments": True}
     nameless = {"op": "update_student", "student": pupil_of(7132), "first_name": "", "last_name": "", "username": ""}
     return [
-        Event("a student is deleted", classroom(7126), [{"op": "delete_student", "student": pupil_of(7126)}], _left(7126)),
+        Event(
+            "a student is deleted", classroom(7126), [{"op": "delete_student", "student": pupil_of(7126)}], _left(7126)
+        ),
         Event("a student is inactive, the row is not", classroom(7127), [inactive], nothing),
         Event("a student is inactive and the row has ended", classroom(7128), [withdrawn], _left(7128)),
         Event("a section is deleted", classroom(7129), [{"op": "delete_section", "section": 7129}], nothing),

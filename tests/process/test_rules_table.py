@@ -134,7 +134,7 @@ class RuleTable:
         assert outcome.before.differences(outcome.after) == self.expected(outcome, *EVENTS)
 
     def test_the_control_school_is_untouched(self, outcome: Outcome) -> None:
-        controls = [f"school:{CONTROL}", f"unit:School {CONTROL}", "group:Section_7001", "group:Section_7002"]
+        controls = [f"school:{CONTROL}", f"unit:{CONTROL}", "group:Section_7001", "group:Section_7002"]
         controls += [f"user:s{number}@contoso.edu" for number in range(8001, 8005)] + ["user:t9001@contoso.edu"]
         for name in controls:
             assert outcome.after.objects[name] == outcome.before.objects[name]

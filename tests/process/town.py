@@ -7,6 +7,7 @@ People and classes are named by the numbers a scenario gives them: student 8101 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,13 @@ def student(number: int, at: int, *sections: int, **columns: Any) -> Operation:
 
 def section(number: int, at: int, led_by: int | None, *students: int, **columns: Any) -> list[Operation]:
     """A section with a course of its own (DCID 20000 + its number)."""
-    course = {"op": "add_course", "id": 20000 + number, "school": at, "name": f"Course {number}", "number": f"C{number}"}
+    course = {
+        "op": "add_course",
+        "id": 20000 + number,
+        "school": at,
+        "name": f"Course {number}",
+        "number": f"C{number}",
+    }
     row = {"op": "add_section", "id": number, "school": at, "course": 20000 + number, "number": "1", **columns}
     if led_by is not None:
         row["teacher"] = led_by
@@ -103,7 +110,8 @@ class State:
         named = {f"user:{item['userPrincipalName']}": item for item in whole.pop("users")}
         named |= {f"group:{item['mailNickname']}": item for item in whole.pop("groups")}
         named |= {f"school:{item['externalId']}": item for item in whole.pop("schools")}
-        named |= {f"unit:{item['displayName']}": item for item in whole.pop("administrativeUnits")}
+        sis_ids = {item["displayName"]: item["externalId"] for key, item in named.items() if key.startswith("school:")}
+        named |= {f"unit:{sis_ids.get(item['displayName'])}": item for item in whole.pop("administrativeUnits")}
         named |= {f"sku:{item['skuPartNumber']}": item for item in whole.pop("subscribedSkus")}
         assert not whole, f"the state knows {sorted(whole)} as well"
         for item in named.values():
@@ -148,18 +156,18 @@ class State:
     def attach(self, school_: int, *people: str) -> None:
         """Belongs to the school."""
         self._list(f"school:{school_}", "users").extend(people)
-        self._list(self._unit(school_), "members").extend(people)
+        self._list(f"unit:{school_}", "members").extend(people)
 
     def detach(self, school_: int, *people: str) -> None:
         """Belongs to the school no longer."""
         for person in people:
             self._list(f"school:{school_}", "users").remove(person)
-            self._list(self._unit(school_), "members").remove(person)
+            self._list(f"unit:{school_}", "members").remove(person)
 
     def attach_class(self, school_: int, section_: int) -> None:
         """The class belongs to the school."""
         self._list(f"school:{school_}", "classes").append(group(section_))
-        self._list(self._unit(school_), "members").append(group(section_))
+        self._list(f"unit:{school_}", "members").append(group(section_))
 
     def set(self, name: str, **values: Any) -> None:
         """Attributes of an object; a double underscore leads into a part of it."""
@@ -173,14 +181,15 @@ class State:
 
     def rename_school(self, school_: int, name: str) -> None:
         """The school and its administrative unit are one object."""
-        self.objects[f"unit:{name}"] = self.objects.pop(self._unit(school_))
-        self.set(f"unit:{name}", displayName=name)
+        self.set(f"unit:{school_}", displayName=name)
         self.set(f"school:{school_}", displayName=name)
 
     def new_student(self, number: int, at: int, like: int) -> None:
         """An account made like another one, attached to the school."""
         self._new_user(f"s{number}", f"s{like}", "Stu", f"Student{number}")
-        self.set(pupil(number), education__student={"externalId": str(number), "grade": "9", "studentNumber": str(number)})
+        self.set(
+            pupil(number), education__student={"externalId": str(number), "grade": "9", "studentNumber": str(number)}
+        )
         self.attach(at, pupil(number))
 
     def new_teacher(self, number: int, at: int, like: int) -> None:
@@ -195,7 +204,11 @@ class State:
         mail = f"Section_{number}@{DOMAIN}"
         made |= {"displayName": f"Course {number} 1", "mailNickname": f"Section_{number}", "mail": mail}
         made |= {"proxyAddresses": [f"SMTP:{mail}"], "externalId": str(number), "classCode": f"C{number}.1"}
-        made["course"] = {"courseNumber": f"C{number}", "displayName": f"Course {number}", "externalId": str(20000 + number)}
+        made["course"] = {
+            "courseNumber": f"C{number}",
+            "displayName": f"Course {number}",
+            "externalId": str(20000 + number),
+        }
         made |= {"owners": [], "members": []}
         self.objects[group(number)] = made
         self.lead(number, master(led_by))
@@ -207,16 +220,13 @@ class State:
         made = copy.deepcopy(self.objects[f"school:{like}"])
         made |= {"displayName": f"School {number}", "externalId": str(number), "schoolNumber": str(number)}
         self.objects[f"school:{number}"] = {**made, "users": [], "classes": []}
-        unit = copy.deepcopy(self.objects[self._unit(like)])
-        self.objects[f"unit:School {number}"] = {**unit, "displayName": f"School {number}", "members": []}
+        unit = copy.deepcopy(self.objects[f"unit:{like}"])
+        self.objects[f"unit:{number}"] = {**unit, "displayName": f"School {number}", "members": []}
 
     def _new_user(self, alias: str, like: str, first: str, last: str) -> None:
         made = copy.deepcopy(self.objects[f"user:{like}@{DOMAIN}"])
         made |= {"userPrincipalName": f"{alias}@{DOMAIN}", "mailNickname": alias, "displayName": f"{first} {last}"}
         self.objects[f"user:{alias}@{DOMAIN}"] = {**made, "givenName": first, "surname": last}
-
-    def _unit(self, school_: int) -> str:
-        return f"unit:{self.objects[f'school:{school_}']['displayName']}"
 
     def _list(self, name: str, key: str) -> list[str]:
         assert name in self.objects, f"there is no {name}"
@@ -234,5 +244,9 @@ def _differing(name: str, mine: Object, theirs: Object) -> list[str]:
             if not gone and not come and len(one) != len(other):
                 found.append(f"{name} {key} holds something twice")
         elif one != other:
-            found.append(f"{name} {key}: {one!r} -> {other!r}")
+            found.append(f"{name} {key}: {_text(one)} -> {_text(other)}")
     return found
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

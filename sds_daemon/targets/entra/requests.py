@@ -78,7 +78,7 @@ class Requests:
         if not self.education:
             body = bodies.plain_user(change.values)
             return self._patch(self._builders.users.by_user_id(user_id), body, change, user_id)
-        body = bodies.education_user(change.subject, change.values)
+        body = bodies.education_user(change.subject, change.sent)
         builder = self._builders.education.users.by_education_user_id(user_id)
         return self._patch(builder, body, change, user_id, education=True) + self.user_extras(change, user_id)
 
@@ -134,7 +134,7 @@ class Requests:
                 bodies.mark_group(body, change.subject, _source(change), extended=self.education)
             return self._patch(self._builders.groups.by_group_id(group_id), body, change, group_id)
         builder = self._builders.education.classes.by_education_class_id(group_id)
-        items = self._patch(builder, bodies.education_class(change.values), change, group_id, education=True)
+        items = self._patch(builder, bodies.education_class(change.sent), change, group_id, education=True)
         return items + self.class_extras(change, group_id)
 
     def class_extras(self, change: Change, group_id: str) -> list[Item]:
@@ -169,7 +169,7 @@ class Requests:
             builder = self._builders.directory.administrative_units.by_administrative_unit_id(school_id)
             return self._patch(builder, self._unit_body(change, change.values), change, school_id)
         builder = self._builders.education.schools.by_education_school_id(school_id)
-        return self._patch(builder, bodies.education_school(change.values), change, school_id, education=True)
+        return self._patch(builder, bodies.education_school(change.sent), change, school_id, education=True)
 
     # Memberships
 
