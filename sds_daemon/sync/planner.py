@@ -5,7 +5,6 @@ from __future__ import annotations
 from sds_daemon.clock import Clock
 from sds_daemon.plan.change import Change, Withheld
 from sds_daemon.plan.issues import IssueCode
-from sds_daemon.roster.records import RecordKind
 from sds_daemon.store import Link
 from sds_daemon.sync.matching import ANCHOR_RULE
 from sds_daemon.sync.plan_classes import plan_classes
@@ -58,9 +57,7 @@ def make_changes(world: World) -> tuple[list[Change], list[Withheld]]:
 
 
 def report_problems(world: World) -> None:
-    """Records the reader could not use become issues."""
+    """What the reader had to say of records becomes issues; a record it left out is not in the snapshot anyway."""
     codes = {code.value: code for code in IssueCode}
     for problem in world.snapshot.problems:
         world.issues.report(problem.ref, codes.get(problem.code, IssueCode.INVALID_RECORD), problem.detail)
-        if problem.ref.kind in {RecordKind.SECTION, RecordKind.SCHOOL}:
-            world.blocked.add(problem.ref)
