@@ -35,6 +35,7 @@ class SandboxClock:
 
     @scale.setter
     def scale(self, value: float) -> None:
+        """From now on; ValueError unless above 0."""
         self._elapsed, self._anchor = self.monotonic(), self._timer()
         self._scale = _checked_scale(value)
 

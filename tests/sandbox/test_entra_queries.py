@@ -82,6 +82,8 @@ async def test_fifteen_terms_and_advanced_queries_work_with_their_header(tmp_pat
         query = "$filter=endswith(userPrincipalName,'a@contoso.edu')&$count=true"
         await rig.refused(400, "GET", f"/users?{query}")
         assert await names(rig, query, ConsistencyLevel="eventual") == ["ada"]
+        counted = await rig.ok("GET", "/users?$count=true&$top=1", ConsistencyLevel="eventual")
+        assert (counted["@odata.count"], len(counted["value"])) == (2, 1)
         await rig.refused(400, "GET", "/users/$count")
         answer = await rig.send("GET", "/users/$count", ConsistencyLevel="eventual")
         assert answer.text == "2"

@@ -40,8 +40,10 @@ class Call:
         """The body decoded (once); raises Graph's 400 if there is none or it is not JSON."""
         if self._data is _UNREAD:
             try:
+                if "json" not in self.headers.get("content-type", "").lower():
+                    raise ValueError("not declared as JSON")
                 self._data = msgspec.json.decode(self.body or b"")
-            except (msgspec.DecodeError, ValueError):
+            except ValueError:
                 raise odata(
                     "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of "
                     "valid JSON format."
@@ -242,28 +244,33 @@ def list_result(
     now, position = tenant.now(), _position(call)
     size = query.top or tenant.options.page_size
     names = shown_names(query, resource)
+
+    def passes(entity: Entity) -> bool:
+        shown = entity.visible(now) and (keep is None or keep(entity))
+        return shown and (condition is None or condition.matches(getter(tenant, resource, entity, now)))
+
     page: list[dict[str, Any]] = []
     following = None
     while position < len(entities):
-        entity = entities[position]
-        passes = entity.visible(now) and (keep is None or keep(entity))
-        if passes and (condition is None or condition.matches(getter(tenant, resource, entity, now))):
+        if passes(entities[position]):
             if len(page) == size:
                 following = position
                 break
-            page.append(render(tenant, resource, entity, names, now))
+            page.append(render(tenant, resource, entities[position], names, now))
         position += 1
-    return _page_result(call, resource, page, following, entities)
+    first = query.counted() and query.eventual(call.headers) and "$skiptoken" not in query.options
+    total = sum(map(passes, entities)) if first else None
+    return _page_result(call, resource, page, following, total)
 
 
 def _page_result(
-    call: Call, resource: Resource, page: list[dict[str, Any]], following: int | None, entities: Sequence[Entity]
+    call: Call, resource: Resource, page: list[dict[str, Any]], following: int | None, total: int | None
 ) -> Result:
     query = call.query
     selected = f"({','.join(query.select)})" if query.select else ""
     body: dict[str, Any] = {"@odata.context": f"{call.tenant.root}/$metadata#{resource.context}{selected}"}
-    if query.counted() and query.eventual(call.headers) and following is None and "$skiptoken" not in query.options:
-        body["@odata.count"] = len(page)
+    if total is not None:
+        body["@odata.count"] = total
     if following is not None:
         token = encode_token({"p": following, "e": call.tenant.epoch})
         body["@odata.nextLink"] = link(call, call.path, {**query.options, "$skiptoken": token})
