@@ -13,13 +13,20 @@ from sds_daemon.errors import ConfigurationError
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 SERVICE_CREDENTIALS = Path("/run/credentials/sds-daemon.service")
+SYSTEM_CREDENTIALS = Path("/etc/sds-daemon/credentials")
 SCHEMES = ("credential", "env", "file")
 
 
 def credential_path(name: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Where systemd puts a credential: $CREDENTIALS_DIRECTORY, or the running service's own folder."""
+    """Where a credential is: in $CREDENTIALS_DIRECTORY, where systemd puts it for the service.
+
+    For an administrator's command: in the running service's folder, else in the one the unit loads credentials from.
+    """
     folder = (os.environ if environment is None else environment).get(CREDENTIALS_DIRECTORY)
-    return (Path(folder) if folder else SERVICE_CREDENTIALS) / name
+    if folder:
+        return Path(folder) / name
+    loaded = SYSTEM_CREDENTIALS.is_dir() and not SERVICE_CREDENTIALS.exists()
+    return (SYSTEM_CREDENTIALS if loaded else SERVICE_CREDENTIALS) / name
 
 
 class Secret:
@@ -55,7 +62,8 @@ class Secret:
         return self._text
 
     def _from_credentials(self) -> str:
-        if not os.environ.get(CREDENTIALS_DIRECTORY) and not SERVICE_CREDENTIALS.exists():
+        known = os.environ.get(CREDENTIALS_DIRECTORY) or SERVICE_CREDENTIALS.exists() or SYSTEM_CREDENTIALS.is_dir()
+        if not known:
             raise ConfigurationError(
                 f"credential:{self.name} cannot be read: $CREDENTIALS_DIRECTORY is not set",
                 remedy="run under systemd with LoadCredential=, or refer to the secret by file: or env:",

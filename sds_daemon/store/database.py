@@ -17,6 +17,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
 
 from sds_daemon.errors import SdsError, StateError
+from sds_daemon.ownership import give_to_folder_owner
 
 CHUNK = 5_000
 IN_LIST = 500
@@ -134,6 +135,7 @@ def _make_private(path: Path, *, create: bool) -> None:
             raise StateError(f"state database {path}: there is none yet", remedy="sds-daemon sync or run makes it")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        give_to_folder_owner(path)
     for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         _close_to_others(file)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import StateError
+from sds_daemon.ownership import give_to_folder_owner
 from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
@@ -49,6 +50,7 @@ class PasswordFile:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as stream:
                 if stream.tell() == 0:
+                    give_to_folder_owner(self._path)
                     csv.writer(stream).writerow(["created", "kind", "sis_id", "user_principal_name", "password"])
                 stamp = self._clock.now().astimezone(UTC).isoformat(timespec="seconds")
                 csv.writer(stream).writerow([stamp, ref.kind.value, ref.sis_id, upn, password])

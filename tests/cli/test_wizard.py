@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from sds_daemon.cli.wizard import connections
 from sds_daemon.cli.wizard.ask import Asker, Option
-from sds_daemon.cli.wizard.draft import Draft, open_draft
+from sds_daemon.cli.wizard.connections import ask_source
+from sds_daemon.cli.wizard.draft import Draft, Place, open_draft
 from sds_daemon.cli.wizard.people import ask_role, ask_users
 from sds_daemon.cli.wizard.scope import ask_attributes, ask_rules, ask_schools
 from sds_daemon.clock import FixedClock
@@ -213,7 +215,7 @@ def test_alias_of_a_second_source_is_asked_for(typing: Typing, draft: Draft) -> 
 def test_typed_secrets_go_into_files_of_their_own_or_nowhere(draft: Draft, config: Path) -> None:
     draft.source_name = "north"
     draft.source = {"type": "powerschool", "url": "https://n.contoso.edu", "client_id": "x", "client_secret": "s3cret"}
-    draft.keep["sources"] = "north.powerschool.secret"
+    draft.keep["sources", "client_secret"] = Place("north.powerschool.secret", "file:north.powerschool.secret")
     draft.profile = {"schools": "all", "users": "match", "class_alias": "North_{sis_id}"}
     draft.settings()
     draft.write()
@@ -227,7 +229,7 @@ def test_typed_secrets_go_into_files_of_their_own_or_nowhere(draft: Draft, confi
 def test_secret_file_goes_when_the_configuration_cannot_be_written(draft: Draft, config: Path) -> None:
     draft.source_name = "north"
     draft.source = {"type": "powerschool", "url": "https://n.contoso.edu", "client_id": "x", "client_secret": "s3cret"}
-    draft.keep["sources"] = "north.powerschool.secret"
+    draft.keep["sources", "client_secret"] = Place("north.powerschool.secret", "file:north.powerschool.secret")
     draft.name = "pilot"  # written by somebody else in the meantime
     before = config.read_text()
     with pytest.raises(UsageError):
@@ -242,3 +244,32 @@ def test_folder_that_cannot_be_written_is_said_before_the_first_question(
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         open_draft(tmp_path / "new" / "config.toml", clock)
+
+
+def test_secrets_go_among_the_credentials_of_the_service_where_it_has_a_folder(
+    typing: Typing, draft: Draft, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are those the unit loads; a second server gets names of its own."""
+    folder = config.parent / "credentials"
+    folder.mkdir()
+    monkeypatch.setattr(connections, "_passes", lambda *_: True)
+    answers = ["another", "north", "https://n.contoso.edu", "the-id", "s3cret", "y", "-"]
+    ask_source(typing(*answers), draft)
+    draft.profile = {"schools": "all", "users": "match", "class_alias": "North_{sis_id}"}
+    draft.write()
+    assert (folder / "powerschool-secret").read_text() == "s3cret\n"
+    source = tomllib.loads(config.read_text())["sources"]["north"]
+    assert source["client_id"] == "credential:powerschool-id"
+    assert source["client_secret"] == "credential:powerschool-secret"
+
+    second = open_draft(config, draft.clock)
+    ask_source(typing("another", "south", "https://s.contoso.edu", "id2", "other", "y", "-"), second)
+    assert second.keep["sources", "client_secret"].reference == "credential:south-secret"
+    ask_source(typing("another", "south", "", "", "", "n", ""), second)
+    assert second.source == {
+        "type": "powerschool",
+        "url": "https://s.contoso.edu",
+        "client_id": "id2",
+        "client_secret": "other",
+    }
+    assert second.keep == {}

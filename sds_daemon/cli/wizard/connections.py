@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sds_daemon.cli.wizard.ask import Asker, Check, Option
+from sds_daemon.cli.wizard.draft import Place
 
 if TYPE_CHECKING:
     from sds_daemon.cli.wizard.draft import Draft
     from sds_daemon.sources.base import Finding
 
 NEW = "another"
+CREDENTIALS = "credentials"
 _SCHEMES = ("credential:", "env:", "file:")
 
 
@@ -61,7 +63,7 @@ def _take_known(asker: Asker, draft: Draft, group: str, word: str) -> bool:
         draft.source_name, draft.source = chosen, None
     else:
         draft.tenant_name, draft.tenant = chosen, None
-    draft.keep.pop(group, None)
+    _forget(draft, group)
     return True
 
 
@@ -103,7 +105,9 @@ def _new_source(asker: Asker, draft: Draft) -> None:
     asker.say("sds-daemon > Data Provider Configuration, once the plugin is enabled (sds-daemon plugin build).")
     table["client_id"] = asker.text("Client ID", default=before.get("client_id", ""))
     draft.source = table
-    table["client_secret"] = _secret(asker, draft, "sources", before, f"{draft.source_name}.powerschool.secret")
+    table["client_secret"] = _secret(asker, draft, "sources", before)
+    if ("sources", "client_secret") in draft.keep and not table["client_id"].startswith(_SCHEMES):
+        _keep_id(draft)
     if url.startswith("https:"):
         _ask_ca(asker, draft, path, table, before)
 
@@ -164,9 +168,9 @@ def _ask_credential(
         "How does the daemon prove itself?", ways, default="certificate" if "certificate" in before else "secret"
     )
     if way == "secret":
-        table["client_secret"] = _secret(asker, draft, "tenants", before, f"{draft.tenant_name}.entra.secret")
+        table["client_secret"] = _secret(asker, draft, "tenants", before)
         return
-    draft.keep.pop("tenants", None)
+    _forget(draft, "tenants")
     table["certificate"] = _ask_file(asker, draft, path, "certificate", "Path of the PEM file", before)
 
 
@@ -187,21 +191,48 @@ def _checking(draft: Draft, path: tuple[str, ...], key: str, beside: dict[str, A
     return lambda text: draft.fault(path, key, text, beside)
 
 
-def _secret(asker: Asker, draft: Draft, group: str, before: dict[str, Any], file: str) -> str:
+def _secret(asker: Asker, draft: Draft, group: str, before: dict[str, Any]) -> str:
     """The secret, or a reference to it. A secret that is typed in can go into a file of its own."""
     answer = asker.secret(
         "Client secret (or where it is: file:PATH, env:NAME, credential:NAME)",
         kept=before.get("client_secret", ""),
         check=_readable(draft),
     )
-    draft.keep.pop(group, None)
+    _forget(draft, group)
     if answer.startswith("file:"):
         return f"file:{_whole_path(answer.removeprefix('file:'))}"
     if not answer.startswith(_SCHEMES):
-        path = _free(draft, file)
-        if asker.yes(f"Keep it in {path}, which only its owner can read, instead of in {draft.path.name}?"):
-            draft.keep[group] = path
+        place = _place(draft, group, "secret")
+        if asker.yes(f"Keep it in {place.file}, which only its owner can read, instead of in {draft.path.name}?"):
+            draft.keep[group, "client_secret"] = place
     return answer
+
+
+def _keep_id(draft: Draft) -> None:
+    """The service's unit loads the plugin's id as a credential too, and does not start without the file."""
+    place = _place(draft, "sources", "id")
+    if place.reference.startswith("credential:"):
+        draft.keep["sources", "client_id"] = place
+
+
+def _forget(draft: Draft, group: str) -> None:
+    draft.keep = {key: place for key, place in draft.keep.items() if key[0] != group}
+
+
+def _place(draft: Draft, group: str, what: str) -> Place:
+    """A file that is not there yet: among the service's credentials where those have a folder, else beside config.toml.
+
+    The first names are those which deploy/systemd/sds-daemon.service loads.
+    """
+    folder = draft.path.absolute().parent
+    kind, name = ("powerschool", draft.source_name) if group == "sources" else ("entra", draft.tenant_name)
+    if (folder / CREDENTIALS).is_dir():
+        names = [f"{kind}-{what}", f"{name}-{what}", *(f"{name}-{number}-{what}" for number in range(2, 100))]
+        free = next(each for each in names if not (folder / CREDENTIALS / each).exists())
+        return Place(f"{CREDENTIALS}/{free}", f"credential:{free}")
+    names = [f"{name}.{kind}.{what}", *(f"{name}.{kind}-{number}.{what}" for number in range(2, 100))]
+    free = next(each for each in names if not (folder / each).exists())
+    return Place(free, f"file:{free}")
 
 
 def _readable(draft: Draft) -> Check:
@@ -219,13 +250,6 @@ def _readable(draft: Draft) -> Check:
         return None
 
     return check
-
-
-def _free(draft: Draft, name: str) -> str:
-    """The name of a file that is not there yet, beside config.toml."""
-    folder, stem = draft.path.absolute().parent, name.removesuffix(".secret")
-    names = [name, *(f"{stem}-{number}.secret" for number in range(2, 100))]
-    return next(each for each in names if not (folder / each).exists())
 
 
 def _ask_ca(asker: Asker, draft: Draft, path: tuple[str, ...], table: dict[str, Any], before: dict[str, Any]) -> None:

@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sds_daemon.config.load import findings_of, load, read_tables, settings_of
 from sds_daemon.errors import ConfigurationError
+from sds_daemon.ownership import give_to_folder_owner
 
 if TYPE_CHECKING:
     from sds_daemon.clock import Clock
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 SECRET_MODE = 0o600
 
 
+class Place(NamedTuple):
+    """A file for a secret, named from config.toml's folder, and the reference to it."""
+
+    file: str
+    reference: str
+
+
 @dataclass
 class Draft:
     """Answers are keys of config.toml. `source` and `tenant` are None when tables of the file are used.
 
-    Secrets typed in stay in `source` and `tenant` as they are; `keep` names, by group ("sources", "tenants"), the file
-    beside config.toml each goes into when the draft is written.
+    Secrets typed in stay in `source` and `tenant` as they are; `keep` says, by group ("sources", "tenants") and key,
+    which file beside config.toml each goes into when the draft is written.
     """
 
     path: Path
@@ -38,7 +46,7 @@ class Draft:
     source: dict[str, Any] | None = None
     tenant: dict[str, Any] | None = None
     profile: dict[str, Any] = field(default_factory=dict)
-    keep: dict[str, str] = field(default_factory=dict)
+    keep: dict[tuple[str, str], Place] = field(default_factory=dict)
     schools: list[SchoolChoice] = field(default_factory=list)
     tenant_facts: TenantFacts | None = None
 
@@ -112,29 +120,30 @@ class Draft:
             raise
 
     def _keep(self, group: str, made: list[Path]) -> dict[str, dict[str, Any]] | None:
-        """The new table of a group by its name, its secret replaced by a reference to the file it was put into."""
+        """The new table of a group by its name, its secrets replaced by references to the files they were put into."""
         table, name = (self.source, self.source_name) if group == "sources" else (self.tenant, self.tenant_name)
         if table is None:
             return None
-        if group not in self.keep:
-            return {name: table}
-        path = self.path.absolute().parent / self.keep[group]
-        self._write_secret(path, table["client_secret"])
-        made.append(path)
-        return {name: {**table, "client_secret": f"file:{self.keep[group]}"}}
-
-    def _write_secret(self, path: Path, secret: str) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            if self.path.exists() and os.getuid() == 0:
-                owner = self.path.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.write(secret + "\n")
+        table = dict(table)
+        for (kept_group, key), place in self.keep.items():
+            if kept_group == group:
+                path = self.path.absolute().parent / place.file
+                _write_secret(path, table[key])
+                made.append(path)
+                table[key] = place.reference
+        return {name: table}
 
     def _profile(self) -> dict[str, Any]:
         head = {"enabled": False, "source": self.source_name, "tenant": self.tenant_name}
         return {**head, **{key: value for key, value in self.profile.items() if value not in (None, {}, ())}}
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(secret + "\n")
+    give_to_folder_owner(path)
 
 
 def open_draft(path: Path, clock: Clock) -> Draft:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -132,10 +131,9 @@ def say_next_steps(draft: Draft, given: str) -> None:
     """The commands that follow. `given`: the options before the command that lead to this file."""
     program = f"sds-daemon{given}"
     click.secho(f"\nWrote [profiles.{draft.name}] to {draft.path}, disabled.", fg="green")
-    for group, file in draft.keep.items():
-        click.echo(f"The secret of the new {group.removesuffix('s')} is in {draft.path.absolute().parent / file}.")
-    if os.getuid() == 0:
-        click.echo("The user the daemon runs as must be able to read these files: see docs/systemd.md.")
+    for (group, key), place in draft.keep.items():
+        name = draft.source_name if group == "sources" else draft.tenant_name
+        click.echo(f"{key} of [{group}.{name}] is in {draft.path.absolute().parent / place.file}.")
     click.echo("Next:")
     click.echo(f"  {program} preview {draft.name}            every change, by name")
     click.echo(f"  {program} profiles enable {draft.name}")
