@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -48,8 +49,10 @@ class EntraTokens:
         self._lock = asyncio.Lock()
 
     async def token(self) -> str:
-        """A valid token. Raises ConfigurationError (secret unreadable), TargetRefused (with the AADSTS code explained),
-        TargetUnreachable."""
+        """A valid token.
+
+        Raises ConfigurationError (secret unreadable), TargetRefused (the AADSTS code explained), TargetUnreachable.
+        """
         if self._token and self._now() < self._replace_at:
             return self._token
         async with self._lock:
@@ -97,11 +100,14 @@ def make_credential(settings: TenantSettings, cloud: Cloud) -> Any:
     """
     from azure.identity.aio import CertificateCredential, ClientSecretCredential
 
+    # Its warnings quote the authority's whole answer; ours say what it means.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     options: dict[str, Any] = {
         "authority": cloud.authority,
         "disable_instance_discovery": cloud.custom,
         "use_env_settings": not is_loopback(cloud.authority),
-        "retry_total": 3,
+        "retry_total": 1,
+        "retry_backoff_factor": 0.4,
     }
     if settings.ca_file is not None:
         options["connection_verify"] = str(settings.ca_file)
@@ -155,12 +161,22 @@ _EXPLAINED: dict[str, tuple[str, str]] = {
 }
 
 
+_TEMPORARY = frozenset({"90033", "90024", "90055"})
+_OAUTH_REFUSALS = ("invalid_client", "unauthorized_client", "invalid_request", "invalid_scope", "access_denied")
+
+
 def explain_refusal(message: str, settings: TenantSettings) -> TargetError:
-    """Turn the authority's answer into an error that names the AADSTS code and the remedy; never quotes the answer."""
+    """Turn the authority's answer into an error that names the AADSTS code and the remedy; never quotes the answer.
+
+    TargetUnreachable where the answer is no refusal: maintenance pages, overload, temporary codes.
+    """
     found = _AADSTS.search(message)
     code = found[1] if found else ""
-    if not code and "429" in message:
-        return TargetUnreachable("the token authority asks to slow down", remedy="it is tried again later")
+    if code in _TEMPORARY or not (code or any(name in message for name in _OAUTH_REFUSALS)):
+        return TargetUnreachable(
+            f"tenant {settings.name}: the token authority gave no usable answer",
+            remedy="it is tried again later; check Microsoft's service health and any proxy",
+        )
     what, remedy = _EXPLAINED.get(code, ("the token authority refused the app", "look the code up at Microsoft"))
     label = f" (AADSTS{code})" if code else ""
     return TargetRefused(f"tenant {settings.name}: {what}{label}", remedy=remedy)
@@ -188,7 +204,7 @@ class _Claims(msgspec.Struct):
 def token_roles(token: str) -> frozenset[str]:
     """The application permissions in a token's `roles` claim. Not verified: for our own information only.
 
-    Raises TargetInvalid's parent, TargetRefused, never: a token that is no JWT has no roles.
+    A token that is no JWT has no roles.
     """
     try:
         payload = token.split(".")[1]
