@@ -55,7 +55,7 @@ class Live:
 
 
 @contextlib.asynccontextmanager
-async def live(folder: Path, **options: Any) -> AsyncIterator[Live]:
+async def live(folder: Path, *, http2: bool = False, **options: Any) -> AsyncIterator[Live]:
     """A running sandbox without lag unless `options` say otherwise."""
     pem, ca_file = folder / "server.pem", folder / "ca.pem"
     authority = trustme.CA()
@@ -66,7 +66,7 @@ async def live(folder: Path, **options: Any) -> AsyncIterator[Live]:
     chosen = EntraOptions(**{"lag_seconds": 0.0, "service_seconds": 0.0, "delta_page_size": 7, **options})
     sandbox = EntraSandbox(chosen, clock, faults, journal)
     servers = Servers(pem)
-    graph = servers.add(sandbox.graph_app, tls=True)
+    graph = servers.add(sandbox.graph_app, tls=True, http2=http2)
     login = servers.add(sandbox.authority_app, tls=True)
     sandbox.set_urls(graph=graph, authority=login)
     await servers.start()

@@ -72,6 +72,15 @@ async def test_a_full_read_brings_users_with_their_education_part_groups_and_sch
         await reader.transport.close()
 
 
+async def test_reading_works_over_http2(tmp_path: Path, store: Store) -> None:
+    async with live(tmp_path, http2=True) as tenant:
+        await tenant.change(*(person(n) for n in range(30)))
+        reader = Reader(tenant, store)
+        await reader.refresh()
+        assert reader.cache.count("user") == 30
+        await reader.transport.close()
+
+
 async def test_a_round_without_changes_costs_five_requests_and_brings_nothing(tmp_path: Path, store: Store) -> None:
     async with live(tmp_path) as tenant:
         await tenant.change(*(person(n) for n in range(30)), *(section(n) for n in range(10)))

@@ -15,6 +15,7 @@ from live_kit import Live, live, person
 from sds_daemon.config.secrets import Secret
 from sds_daemon.errors import ConfigurationError, TargetInvalid, TargetRefused, TargetUnreachable
 from sds_daemon.roster.records import RecordKind
+from sds_daemon.sandbox.entra.skus import Sku
 from sds_daemon.sources.base import Finding
 from sds_daemon.targets.entra import bodies, check, facts, members
 from sds_daemon.targets.entra.facts import Education
@@ -225,6 +226,20 @@ async def test_kinds_of_tenant_are_told_apart(tmp_path: Path, options: dict[str,
     async with live(tmp_path, **options) as tenant:
         transport = tenant.transport()
         assert await facts.probe_education(transport) is probe
+        await transport.close()
+
+
+async def test_without_permission_to_ask_the_licences_tell_the_kind_of_tenant(tmp_path: Path) -> None:
+    async with live(tmp_path) as tenant:
+        await tenant.change({"op": "revoke_role", "role": "EduRoster.ReadWrite.All"})
+        transport = tenant.transport()
+        assert (await facts.gather(transport)).missing_permissions == ("EduRoster.ReadWrite.All",)
+        await transport.close()
+    async with live(tmp_path, skus=[Sku("6fd2c87f-b296-42f0-b197-1e91e994b900", "ENTERPRISEPACK", ())], education=False) as tenant:
+        await tenant.change({"op": "revoke_role", "role": "EduRoster.ReadWrite.All"})
+        transport = tenant.transport()
+        found = await facts.gather(transport)
+        assert (found.education, found.missing_permissions) == (False, ())
         await transport.close()
 
 

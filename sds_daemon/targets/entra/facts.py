@@ -17,6 +17,10 @@ _SKUS = "/subscribedSkus?$select=skuId,skuPartNumber,capabilityStatus,consumedUn
 _PROBE = "/education/schools?$top=1"
 
 
+_EDUCATION_SKUS = ("EDU", "_STUDENT", "_FACULTY", "STANDARDWOFFPACK")
+"""In the part numbers of Microsoft's education licences."""
+
+
 class Education(StrEnum):
     """What /education answered."""
 
@@ -94,10 +98,12 @@ async def gather(
     """Four requests. Raises TargetError; missing permissions are no error but stand in the facts."""
     roles = await transport.roles()
     probe = await probe_education(transport)
-    education = probe is Education.YES or (probe is Education.NOT_PERMITTED and class_api != "groups")
+    readable = not missing_permissions(roles, ["Organization.Read.All"])
+    skus = await _skus(transport) if readable else {}
+    education = is_education(probe, skus, class_api)
     needed = needed_permissions(education=education, creating=creating, licenses=licenses, writing=writing)
     missing = missing_permissions(roles, needed)
-    if "Organization.Read.All" in missing:
+    if not readable:
         return _unknown_tenant(transport, missing, education, class_api)
     organization = await _organization(transport)
     domains = [domain.name for domain in organization.verified_domains]
@@ -109,11 +115,19 @@ async def gather(
         on_premises_sync=bool(organization.on_premises_sync_enabled),
         domains=tuple(domains),
         default_domain=default or (domains[0] if domains else ""),
-        skus=await _skus(transport),
+        skus=skus,
         missing_permissions=missing,
         class_api=class_api_of(class_api, education),
         writable=writable(education=education),
     )
+
+
+def is_education(probe: Education, skus: dict[str, Sku], class_api: str) -> bool:
+    """Whether the tenant is one; where the app may not ask, by the licences it owns (unreadable: assumed so)."""
+    if probe is not Education.NOT_PERMITTED:
+        return probe is Education.YES
+    names = [sku.part_number.upper() for sku in skus.values()]
+    return class_api == "education" or not names or any(mark in name for name in names for mark in _EDUCATION_SKUS)
 
 
 def class_api_of(wanted: str, education: bool) -> str:

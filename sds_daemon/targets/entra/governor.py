@@ -105,6 +105,7 @@ class Governor:
         self._order += 1
         heapq.heappush(self._waiters, _Waiter(lane, items, self._order, future))
         if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
+            self._waiters = [waiter for waiter in self._waiters if waiter.future.get_loop() is loop]
             self._pump = loop.create_task(self._grant())
         await future
 
