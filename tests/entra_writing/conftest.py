@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import contracts
 import pytest_asyncio
-from writing_rig import Tenant, tenant
-
-
-def held(made: Tenant) -> None:
-    """Every request of a test must satisfy the contract."""
-    assert contracts.hold(made.journal.read("graph")["requests"]) == []
+from writing_rig import Tenant, held, tenant
 
 
 @pytest_asyncio.fixture

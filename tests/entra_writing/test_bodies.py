@@ -127,6 +127,12 @@ def test_only_what_changed_is_sent_and_none_clears_it() -> None:
     assert (item.method, item.url) == ("PATCH", f"/education/users/{ID}")
 
 
+def test_a_structured_value_is_written_whole() -> None:
+    change = update(ChangeKind.UPDATE_USER, student(1), {"external_id": "1", "student_number": "7"}, grade="8")
+    [item] = requests().update_user(change, ID)
+    assert body(item)["student"] == {"externalId": "1", "studentNumber": "7", "grade": "8"}
+
+
 def test_a_create_leaves_empty_values_out() -> None:
     sent = body(requests().create_user(create_user(student(1), grade=None, middle_name=None), "Secret-1"))
     assert "middleName" not in sent

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import held
 from writing_rig import (
     FACULTY_SKU,
     SOURCE,
@@ -17,6 +16,7 @@ from writing_rig import (
     create_class,
     create_school,
     create_user,
+    held,
     license_of,
     link,
     school,
@@ -79,8 +79,8 @@ async def test_lost_answers_in_a_plain_tenant(tmp_path: Path) -> None:
 
 async def test_throttling_costs_time_only(tmp_path: Path) -> None:
     """The sandbox grants less than the settings say, so the target runs into refusals."""
-    granted = {"granted_quota": 60, "cost_model": "thirds", "education_counted": True}
-    async with tenant(tmp_path, scale=60.0, lag_horizon=2.0, **granted) as made:
+    granted = {"granted_quota": 30, "cost_model": "thirds", "education_counted": True}
+    async with tenant(tmp_path, scale=20.0, lag_horizon=2.0, **granted) as made:
         ledger = await made.apply(small_school(students=40, classes=3))
         await whole(made, ledger, 40, 3)
         assert made.targets[0].counts().refused > 0
@@ -98,7 +98,7 @@ async def test_faults_of_every_kind_at_once(tmp_path: Path) -> None:
             storm = {"side": "graph", "kind": "status", "method": method, "probability": 0.05}
             made.faults.add({**storm, "status": 409, "body": conflict})
             for status in (429, 500, 503):
-                made.faults.add({**storm, "status": status})
+                made.faults.add({**storm, "status": status, "headers": {"Retry-After": "0.1"}})
         made.faults.add({"side": "graph", "kind": "reset", "path": "batch", "times": 2})
         made.faults.add({"side": "graph", "kind": "truncate", "path": "batch", "times": 1, "after": 4})
         made.faults.add({"side": "graph", "kind": "expire_token", "times": 1, "after": 30})
@@ -239,7 +239,7 @@ async def test_changes_of_a_school_year(education: Tenant) -> None:
         link(K.REMOVE_MEMBER, section(1), student(9)),
         link(K.ADD_SCHOOL_USER, school(2), student(3)),
         link(K.REMOVE_SCHOOL_USER, school(1), student(3)),
-        update(K.UPDATE_USER, student(1), grade="9", surname="Renamed", student_number=None, state_id="S1"),
+        update(K.UPDATE_USER, student(1), {"external_id": "1"}, grade="9", surname="Renamed", student_number=None),
         update(K.UPDATE_CLASS, section(1), display_name="Algebra II", course_number="102", period="3"),
         update(K.UPDATE_SCHOOL, school(1), principal_name="P. Rincipal", phone=None),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import contracts
 import trustme
 
 from sds_daemon.clock import Clock
@@ -97,8 +98,8 @@ def license_of(ref: Ref, *skus: str) -> Change:
     return Change(kind=ChangeKind.ASSIGN_LICENSE, subject=ref, values={"licenses": list(skus)})
 
 
-def update(kind: ChangeKind, ref: Ref, **values: Any) -> Change:
-    return Change(kind=kind, subject=ref, values=values)
+def update(kind: ChangeKind, ref: Ref, beside: dict[str, Any] | None = None, **values: Any) -> Change:
+    return Change(kind=kind, subject=ref, values=values, beside=beside or {})
 
 
 def small_school(
@@ -254,3 +255,8 @@ async def tenant(
         for target in made.targets:
             await target.close()
         await servers.stop()
+
+
+def held(made: Tenant) -> None:
+    """Every request of a test must satisfy the contract."""
+    assert contracts.hold(made.journal.read("graph")["requests"]) == []

@@ -14,34 +14,32 @@ class Ages:
     """Doubts 404s about objects this run did not make itself.
 
     The run before may have made them a moment ago and been killed. An object that is not in the recycle bin either is
-    taken for a new one, once: the executor then repeats the request until the lag horizon has passed.
+    taken for a new one, once: the executor then repeats requests until the lag horizon has passed.
     """
 
     def __init__(self, send: Callable[[Item], Awaitable[Answer]], born: Callable[[str], None]) -> None:
         self._send = send
         self._born = born
-        self._doubted: set[str] = set()
+        self._deleted: dict[str, bool] = {}
 
-    async def worth_waiting(self, item: Item, answer: Answer) -> bool:
-        """Whether to send a refused write again. Reads and removals are taken at their word."""
+    async def awaited(self, item: Item, answer: Answer) -> frozenset[str]:
+        """The objects for whose sake a refused write is worth sending again. Reads and removals are taken at their word.
+
+        A 404 names one object; when that has become visible, the next may be named.
+        """
         if answer.status != 404 or item.method in ("GET", "DELETE") or item.create:
-            return False
+            return frozenset()
         verdict = verdict_of(answer)
         named = (item.objects | item.needs) & {verdict.missing} if verdict.missing else item.objects | item.needs
-        new = named - self._doubted
-        if verdict.problem is not Problem.NOT_THERE or not new:
-            return False
-        self._doubted |= new
-        if await self._any_deleted(new):
-            return False
-        for object_id in new:
-            self._born(object_id)
-        return True
+        if verdict.problem is not Problem.NOT_THERE or any([await self._is_deleted(object_id) for object_id in named]):
+            return frozenset()
+        return named
 
-    async def _any_deleted(self, ids: frozenset[str]) -> bool:
-        """Whether one of the objects is in the recycle bin (or that cannot be told)."""
-        for object_id in ids:
+    async def _is_deleted(self, object_id: str) -> bool:
+        """Whether an object is in the recycle bin, or that cannot be told. One that is not counts as new from now."""
+        if object_id not in self._deleted:
             answer = await self._send(read(f"/directory/deletedItems/{object_id}", select="id"))
-            if answer.status != 404:
-                return True
-        return False
+            if object_id not in self._deleted and answer.status == 404:
+                self._born(object_id)
+            self._deleted[object_id] = answer.status != 404
+        return self._deleted[object_id]

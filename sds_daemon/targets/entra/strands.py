@@ -123,7 +123,9 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
         if known is not None:
             return known
         answer = await self.executor.send(item)
-        if await self.ages.worth_waiting(item, answer):
+        waited: set[str] = set()
+        while awaited := (await self.ages.awaited(item, answer)) - waited:
+            waited |= awaited
             answer = await self.executor.send(item)
         self.refusals.note(item, answer)
         return answer
