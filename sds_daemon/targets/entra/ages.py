@@ -23,9 +23,9 @@ class Ages:
         self._deleted: dict[str, bool] = {}
 
     async def awaited(self, item: Item, answer: Answer) -> frozenset[str]:
-        """The objects for whose sake a refused write is worth sending again. Reads and removals are taken at their word.
+        """The objects for whose sake a refused write is worth sending again.
 
-        A 404 names one object; when that has become visible, the next may be named.
+        Reads and removals are taken at their word. A 404 names one object; when that is visible, it may name the next.
         """
         if answer.status != 404 or item.method in ("GET", "DELETE") or item.create:
             return frozenset()
