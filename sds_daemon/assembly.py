@@ -41,6 +41,8 @@ def make_target(
         settings.tenants[profile.tenant],
         clock,
         class_api=profile.class_api,
+        creating=profile.creates,
+        licensing=bool(profile.students.licenses or profile.teachers.licenses),
         keep_passwords=profile.keep_passwords,
         read_only=read_only,
         priority=priority,

@@ -21,6 +21,7 @@ def store_matches(world: World, clock: Clock) -> None:
     """
     for issue in world.match.issues:
         world.issues.add(issue)
+    _forget_purged(world)
     users = world.directory.users([matched.object_id for matched in world.match.matched])
     earlier_links = {kind: world.links.all(kind) for kind in {matched.ref.kind for matched in world.match.matched}}
     links = []
@@ -44,6 +45,15 @@ def store_matches(world: World, clock: Clock) -> None:
         )
     world.links.put(links)
     world.load_links()
+
+
+def _forget_purged(world: World) -> None:
+    """An account to be made in place of one gone for good starts afresh: its memberships are to be written again."""
+    creates = {create.ref for create in world.match.creates}
+    linked = {kind: world.links.all(kind) for kind in {ref.kind for ref in creates}}
+    for ref in creates:
+        if ref.sis_id in linked[ref.kind]:
+            world.links.drop(ref)
 
 
 def make_changes(world: World) -> tuple[list[Change], list[Withheld]]:
