@@ -61,6 +61,7 @@ class Reason(StrEnum):
     LIMIT = "over the limit for this kind of change"
     NEEDS_APPROVAL = "waits for approval"
     LAST_OWNER = "the last owner of a group is kept"
+    REJECTED = "rejected by a person"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +70,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `subject` is the SIS record whose directory object is written: the person, the school, the section; for memberships
     the container (section or school). `member` is the person or section put in or taken out. `values` are attributes
     under this project's neutral names (see plan/attributes.py); `before` what was last written of the same names.
-    `beside` are unchanged attributes the directory keeps in one structured value with changed ones: an update writes such
-    a value whole. `object_id` is the directory object to adopt, for the adopt kinds only.
+    `beside` are unchanged attributes the directory keeps in one structured value with changed ones: an update writes
+    such a value whole. `object_id` is the directory object to adopt, for the adopt kinds only.
     """
 
     kind: ChangeKind

@@ -104,7 +104,7 @@ class Held:
         return self._decide(number, APPROVED)
 
     def reject(self, number: int) -> HeldSet:
-        """Mark a current set as rejected: it stays held and asks no more. Raises UsageError as `approve`."""
+        """Mark a current set as rejected: it stays out and asks no more. Raises UsageError as `approve`."""
         return self._decide(number, REJECTED)
 
     def clear(self, profile: str) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
 from sds_daemon.roster.records import RecordKind, Snapshot
+from sds_daemon.store import Baseline
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
 from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
 from sds_daemon.sync.job import Decision, Job, scope_of
@@ -36,7 +37,7 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
             run.read(snapshot)
             accepted = job.store.baselines.get(job.profile.name)
             run.notices += check_source_limit(snapshot, accepted, job.profile.limits, accept_shrink=job.accept_shrink)
-            decision = await decide(job, run, facts, snapshot, first_sync=accepted is None)
+            decision = await decide(job, run, facts, snapshot, accepted)
             if not job.preview:
                 await carry_out(job, run, decision)
             return run.finish(decision), decision
@@ -74,8 +75,11 @@ async def preflight(job: Job) -> TenantFacts:
     return facts
 
 
-async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, first_sync: bool) -> Decision:
-    """Everything up to the plan that may go out. Writes to our own record only."""
+async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, accepted: Baseline | None) -> Decision:
+    """Everything up to the plan that may go out. Writes to our own record only.
+
+    `accepted`: the measure of the last accepted snapshot, None at a first sync.
+    """
     profile, store = job.profile, job.store
     store.runs.identify(run.id, snapshot.source_uuid, facts.tenant_id)
     links = store.links(snapshot.source_uuid, facts.tenant_id)
@@ -111,9 +115,10 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, *, 
     world.managed = memberships.by_container(profile.name)
     job.progress("planning", 0, None)
     changes, unproved = make_changes(world)
-    plan = gate(world, changes, unproved, first_sync=first_sync)
+    plan = gate(world, changes, unproved, first_sync=accepted is None)
     plan, release, number = keep_held(store, profile, run.id, plan)
-    return Decision(world=world, plan=plan, release=release, held_number=number, baseline=baseline_of(snapshot))
+    baseline = baseline_of(snapshot, accepted)
+    return Decision(world=world, plan=plan, release=release, held_number=number, baseline=baseline)
 
 
 async def carry_out(job: Job, run: Run, decision: Decision) -> None:

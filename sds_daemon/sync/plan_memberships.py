@@ -45,12 +45,8 @@ def plan_memberships(
         demanded = section_demand(section, reachable)
         changes += _adds(world, ref, demanded)
         for removal in _section_removals(world, section, demanded):
-            doubt = _doubt(world, section, removal)
-            if doubt is None:
-                changes.append(removal)
-            else:
-                unproved.append(Withheld(change=removal, reason=Reason.UNPROVED, detail=doubt))
-    changes += _plan_school_memberships(world, classes, schools, reachable)
+            _sort_in(removal, _doubt(world, section, removal), changes, unproved)
+    _plan_school_memberships(world, classes, schools, reachable, changes, unproved)
     report_unreachable(world, reachable)
     return changes, unproved
 
@@ -91,9 +87,21 @@ def _doubt(world: World, section: Section, removal: Change) -> str | None:
     return proof.doubt(Resource.SECTIONS, section.school_id, section.id)
 
 
+def _sort_in(removal: Change, doubt: str | None, changes: list[Change], unproved: list[Withheld]) -> None:
+    if doubt is None:
+        changes.append(removal)
+    else:
+        unproved.append(Withheld(change=removal, reason=Reason.UNPROVED, detail=doubt))
+
+
 def _plan_school_memberships(
-    world: World, classes: frozenset[Ref], schools: frozenset[Ref], reachable: frozenset[Ref]
-) -> list[Change]:
+    world: World,
+    classes: frozenset[Ref],
+    schools: frozenset[Ref],
+    reachable: frozenset[Ref],
+    changes: list[Change],
+    unproved: list[Withheld],
+) -> None:
     demanded: dict[Ref, Demand] = {school: set() for school in schools if school not in world.blocked}
     homes: dict[Ref, Ref] = {}
     for student in world.snapshot.students.values():
@@ -109,20 +117,23 @@ def _plan_school_memberships(
         ref = section_ref(section.id)
         if ref in classes and ref not in world.blocked and not section.frozen:
             demanded.get(school_ref(section.school_id), set()).add((Role.SCHOOL_CLASS, ref))
-    changes: list[Change] = []
     for school in sorted(demanded):
         changes += _adds(world, school, demanded[school])
-        changes += _movers(world, school, homes)
-    return changes
+        for removal, home in _movers(world, school, homes):
+            _sort_in(removal, _doubt_of_move(world, school, home), changes, unproved)
 
 
-def _movers(world: World, school: Ref, homes: dict[Ref, Ref]) -> list[Change]:
-    """Students attached to a school who were read at another one: the only reason to detach anybody."""
-    return [
-        Change(kind=ChangeKind.REMOVE_SCHOOL_USER, subject=school, member=member, reason=Reason.CHANGED_SCHOOL)
-        for role, member in sorted(world.managed.get(school, frozenset()))
-        if role is Role.SCHOOL_USER and member in homes and homes[member] != school
-    ]
+def _movers(world: World, school: Ref, homes: dict[Ref, Ref]) -> Iterator[tuple[Change, Ref]]:
+    """Students attached to a school who were read at another one, and that one: the only reason to detach anybody."""
+    for role, member in sorted(world.managed.get(school, frozenset())):
+        if role is Role.SCHOOL_USER and member in homes and homes[member] != school:
+            kind, reason = ChangeKind.REMOVE_SCHOOL_USER, Reason.CHANGED_SCHOOL
+            yield Change(kind=kind, subject=school, member=member, reason=reason), homes[member]
+
+
+def _doubt_of_move(world: World, left: Ref, joined: Ref) -> str | None:
+    proof = world.snapshot.proof
+    return proof.doubt(Resource.STUDENTS, left.sis_id) or proof.doubt(Resource.STUDENTS, joined.sis_id)
 
 
 def keep_last_owners(world: World, changes: Iterable[Change]) -> tuple[list[Change], list[Withheld]]:
