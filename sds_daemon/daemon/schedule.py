@@ -7,17 +7,20 @@ scheduler would drop the new run without a word.)
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED, EVENT_JOB_SUBMITTED
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 CYCLE = "cycle:"
+CLOCK_SLACK = 5.0
 _NEVER = IntervalTrigger(days=3650, timezone=UTC)
 
 
@@ -27,10 +30,12 @@ class Schedule:
     def __init__(self, *, default_pause: float) -> None:
         self._default_pause = default_pause
         self._kicked: set[str] = set()
+        self._due: dict[str, float] = {}
         self._scheduler: Any = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         self._scheduler.add_listener(self._rearm, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+        self._scheduler.add_listener(self._begun, EVENT_JOB_SUBMITTED)
 
     def start(self) -> None:
         """Begin; a loop must be running."""
@@ -51,6 +56,7 @@ class Schedule:
     def remove(self, name: str) -> None:
         """No further cycle of this profile; one that runs goes on."""
         self._kicked.discard(name)
+        self._due.pop(name, None)
         try:
             self._scheduler.remove_job(CYCLE + name)
         except JobLookupError:
@@ -71,6 +77,16 @@ class Schedule:
         """When each profile is due next (UTC); a profile in its cycle is given with a time far away."""
         return {job.name: job.next_run_time for job in self._scheduler.get_jobs() if job.id.startswith(CYCLE)}
 
+    def heed_clock(self) -> None:
+        """Bring forward what a clock set back has put off. Call it now and then.
+
+        The scheduler goes by the wall clock; a pause is meant to last no longer for a correction of that clock.
+        """
+        for name, due in self.next_runs().items():
+            left = self._due.get(name, math.inf) - time.monotonic()
+            if (due - datetime.now(UTC)).total_seconds() > max(left, 0) + CLOCK_SLACK:
+                self._move(name, max(left, 0))
+
     def _rearm(self, event: Any) -> None:
         if not event.job_id.startswith(CYCLE):
             return
@@ -83,9 +99,12 @@ class Schedule:
             pause = 0
         self._move(name, pause)
 
+    def _begun(self, event: Any) -> None:
+        self._due.pop(event.job_id.removeprefix(CYCLE), None)
+
     def _move(self, name: str, pause: float) -> None:
-        due = datetime.now(UTC) + timedelta(seconds=pause)
         try:
-            self._scheduler.modify_job(CYCLE + name, next_run_time=due)
+            self._scheduler.modify_job(CYCLE + name, next_run_time=datetime.now(UTC) + timedelta(seconds=pause))
         except JobLookupError:  # removed while its cycle ran
-            pass
+            return
+        self._due[name] = time.monotonic() + pause

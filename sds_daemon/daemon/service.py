@@ -260,7 +260,8 @@ class Service:
         while True:
             self._notifier.alive()
             self._tell()
-            await asyncio.sleep(self._notifier.watchdog_pause or STATUS_SECONDS)
+            self._schedule.heed_clock()
+            await asyncio.sleep(min(self._notifier.watchdog_pause or STATUS_SECONDS, STATUS_SECONDS))
 
     async def _clean_up(self) -> None:
         with self._tracked("clean-up"):

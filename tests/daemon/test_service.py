@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from loguru import logger
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import Profile
+from sds_daemon.daemon.schedule import Schedule
 from sds_daemon.daemon.service import Service, Stop
 from sds_daemon.errors import ConfigurationError, Interrupted, SourceUnreachable
 from sds_daemon.store import Store
@@ -456,6 +457,53 @@ async def test_cleaning_up_removes_old_runs_and_a_failing_reconciliation_is_told
     assert "INFO removed 2 old runs and 0 resolved issues" in lines
     await service._reconcile()
     assert any(line.startswith("ERROR the nightly reconciliation met a defect") for line in lines)
+
+
+async def test_a_clock_set_back_does_not_lengthen_a_pause() -> None:
+    schedule = Schedule(default_pause=60)
+    begun: list[str] = []
+
+    async def cycle(name: str) -> float:
+        begun.append(name)
+        return 0.3 if len(begun) == 1 else 3600
+
+    schedule.add("north", cycle)
+    schedule.start()
+    await until(lambda: len(begun) == 1)
+    await asyncio.sleep(0.05)
+    put_off = datetime.now(UTC) + timedelta(hours=1)  # what an hour back looks like to the scheduler
+    schedule._scheduler.modify_job("cycle:north", next_run_time=put_off)
+    schedule.heed_clock()
+    await until(lambda: len(begun) == 2)
+    await asyncio.sleep(0.05)
+    planned = schedule.next_runs()["north"]
+    schedule.heed_clock()
+    assert schedule.next_runs()["north"] == planned, "an undisturbed pause is left alone"
+    schedule.shutdown()
+    await asyncio.sleep(0)
+
+
+async def test_a_cycle_that_runs_is_left_alone_by_looking_at_the_clock() -> None:
+    schedule = Schedule(default_pause=60)
+    begun: list[str] = []
+    end = asyncio.Event()
+
+    async def cycle(name: str) -> float:
+        begun.append(name)
+        if len(begun) == 2:
+            await end.wait()
+        return 0.0 if len(begun) == 1 else 3600.0
+
+    schedule.add("north", cycle)
+    schedule.start()
+    await until(lambda: len(begun) == 2)
+    schedule.heed_clock()
+    assert schedule.next_runs()["north"] > datetime.now(UTC) + timedelta(days=365)
+    end.set()
+    await until(lambda: schedule.next_runs()["north"] < datetime.now(UTC) + timedelta(hours=2))
+    assert len(begun) == 2
+    schedule.shutdown()
+    await asyncio.sleep(0)
 
 
 async def test_clock_jobs_are_armed_for_the_night(state: Path, store: Store, clock: FixedClock) -> None:
