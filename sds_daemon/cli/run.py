@@ -10,7 +10,6 @@ import click
 def command(context: object) -> None:
     """Run the daemon: every enabled profile, cycle after cycle, until SIGTERM. SIGHUP reads the configuration anew."""
     import asyncio
-    import os
     import sys
 
     from sds_daemon.assembly import open_store, sync_profile
@@ -23,8 +22,7 @@ def command(context: object) -> None:
     from sds_daemon.sync.summary import RunSummary
 
     settings, clock = load_settings(context)
-    journal = "JOURNAL_STREAM" in os.environ or "INVOCATION_ID" in os.environ
-    configure(settings.daemon.log_level, sys.stderr, journal=journal)
+    configure(settings.daemon.log_level, sys.stderr)
     path = settings.path
     if path is None:
         raise ConfigurationError("the daemon needs a configuration file", remedy="give --config PATH")
@@ -35,7 +33,7 @@ def command(context: object) -> None:
         return summary
 
     def applied(current: Settings) -> None:
-        configure(current.daemon.log_level, sys.stderr, journal=journal)
+        configure(current.daemon.log_level, sys.stderr)
 
     try:
         asyncio.run(

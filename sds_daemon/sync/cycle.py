@@ -6,10 +6,12 @@ import time
 from contextlib import nullcontext
 from datetime import timedelta
 
+import msgspec
+
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
 from sds_daemon.roster.records import RecordKind, Snapshot
-from sds_daemon.store import Baseline
+from sds_daemon.store import Baseline, Lease
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
 from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
 from sds_daemon.sync.job import Decision, Job, scope_of
@@ -29,7 +31,8 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     Raises SdsError when the cycle could not be carried out; the run is then recorded as failed (SafetyStop: held).
     """
     started = time.monotonic()
-    with nullcontext() if job.preview else job.store.lease(job.profile.name):
+    with nullcontext() if job.preview else job.store.lease(job.profile.name) as lease:
+        job = stopping_without(lease, job)
         run = Run(job, started)
         try:
             facts = await preflight(job)
@@ -46,6 +49,14 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
         except SdsError as error:
             run.failed(error)
             raise
+
+
+def stopping_without(lease: Lease | None, job: Job) -> Job:
+    """The job, which also stops when another process has taken the lease over."""
+    if lease is None:
+        return job
+    asked = job.stop
+    return msgspec.structs.replace(job, stop=lambda: asked() or lease.lost)
 
 
 async def preflight(job: Job) -> TenantFacts:
