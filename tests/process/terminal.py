@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class Terminal:
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (50, 200))
         self._process = subprocess.Popen(
             command,
             stdin=slave,
@@ -48,6 +50,16 @@ class Terminal:
         self.expect(": ")
         self.type(line)
 
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left running, whatever failed."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._master)
+
     def press_control_c(self) -> None:
         os.write(self._master, b"\x03")
 
@@ -57,7 +69,6 @@ class Terminal:
         while self._process.poll() is None or self._read():
             assert time.monotonic() < end, f"it does not end\n{self.screen[-3000:]}"
             self._read()
-        os.close(self._master)
         return self._process.wait()
 
     def _read(self) -> bool:
@@ -74,6 +85,5 @@ class Terminal:
 def _own_terminal() -> None:
     """Make the slave the controlling terminal, so that Ctrl-C becomes a signal and getpass finds /dev/tty."""
     import fcntl
-    import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

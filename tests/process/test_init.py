@@ -16,6 +16,12 @@ from process.terminal import Terminal
 pytestmark = pytest.mark.process
 
 WRONG = "11111111-2222-3333-4444-555555555555"
+SERVER = ("A name for this server", "Address of the server", "Client ID", "Client secret", "Keep it", "PEM file")
+TENANT = (
+    *("A name for this tenant", "Which cloud", "token authority", "Address of Graph", "Directory (tenant) ID"),
+    *("Application (client) ID", "prove itself", "Client secret", "Keep it", "PEM file"),
+)
+LAST = ("Which schools?", "Sync these attributes", "leaves a section", "Which mail domain")
 STEPS = ("Name", "PowerSchool", "Microsoft 365", "Accounts", "Students", "Teachers", "Schools", "Attributes", "Classes")
 
 
@@ -235,7 +241,8 @@ def test_unfit_answers_are_refused_at_once_and_going_back_keeps_the_others(rig: 
 def test_school_of_another_profile_is_refused(rig: Rig, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(rig.config.read_text())
-    number = str(rig.district()["schools"][0]["school_number"])
+    numbers = [str(school["number"]) for school in rig.district()["schools"]]
+    number = next(each for each in numbers if each not in ("0", "999999"))
     answers = ["district", "second", "powerschool", "contoso", "create", *creating(), *creating(), "all", number]
 
     done = init(rig, config, answers).expect(2)
@@ -254,40 +261,31 @@ def test_file_with_faults_is_mended_first(rig: Rig, tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_secrets_are_hidden_and_a_grant_made_meanwhile_is_found(rig: Rig, config: Path) -> None:
-    settings = rig.get("entra/settings")
-    less = [role for role in settings["roles"] if not role.startswith("Group.")]
-    rig.post("entra/settings", {"roles": less})
+    granted = rig.get("entra/settings")["roles"]
+    rig.post("entra/settings", {"roles": [role for role in granted if not role.startswith("Group.")]})
     try:
-        terminal = Terminal([*COMMAND, "--config", str(config), "init"], rig.environment, rig.folder)
-        terminal.answer("Name of the profile", "pilot")
-        words = ("A name for this server", "Address of the server", "Client ID", "Client secret", "Keep it", "PEM file")
-        for question, line in zip(words, powerschool(rig), strict=True):
-            terminal.answer(question, line)
-        terminal.expect("The connection works.")
-        words = (
-            *("A name for this tenant", "Which cloud", "token authority", "Address of Graph", "tenant) ID"),
-            *("client) ID", "prove itself", "Client secret", "Keep it", "PEM file"),
-        )
-        for question, line in zip(words, tenant(rig), strict=True):
-            terminal.answer(question, line)
-        terminal.expect("the application permission Group.Read")
-        terminal.expect("The test failed.")
-        rig.post("entra/settings", {"roles": settings["roles"]})
-        terminal.answer("What now?", "test")
-        terminal.expect("The connection works.")
-        terminal.answer("Where do accounts come from?", "match")
-        for _ in range(2):
-            for question in ("Which value", "Which domain", "Which property"):
+        with Terminal([*COMMAND, "--config", str(config), "init"], rig.environment, rig.folder) as terminal:
+            terminal.answer("Name of the profile", "pilot")
+            for question, line in zip(SERVER, powerschool(rig), strict=True):
+                terminal.answer(question, line)
+            terminal.expect("The connection works.")
+            for question, line in zip(TENANT, tenant(rig), strict=True):
+                terminal.answer(question, line)
+            terminal.expect("the application permission Group.Read")
+            terminal.expect("The test failed.")
+            rig.post("entra/settings", {"roles": granted})
+            terminal.answer("What now?", "test")
+            terminal.expect("The connection works.")
+            terminal.answer("Where do accounts come from?", "match")
+            for question in ("Which value", "Which domain", "Which property") * 2:
                 terminal.answer(question, "")
-        for question, line in zip(
-            ("Which schools?", "Sync these", "leaves a section", "mail domain"), REST, strict=True
-        ):
-            terminal.answer(question, line)
-        terminal.answer("What now?", "write")
-        terminal.expect("profiles enable pilot")
-        assert terminal.end() == 0
+            for question, line in zip(LAST, REST, strict=True):
+                terminal.answer(question, line)
+            terminal.answer("What now?", "write")
+            terminal.expect("profiles enable pilot")
+            assert terminal.end() == 0
     finally:
-        rig.post("entra/settings", {"roles": settings["roles"]})
+        rig.post("entra/settings", {"roles": granted})
     assert secret(rig, "powerschool") not in terminal.screen
     assert secret(rig, "entra") not in terminal.screen
     assert tables(config)["profiles"]["pilot"]["enabled"] is False
@@ -295,13 +293,13 @@ def test_on_a_terminal_secrets_are_hidden_and_a_grant_made_meanwhile_is_found(ri
 
 def test_control_c_changes_nothing(rig: Rig, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    terminal = Terminal([*COMMAND, "--config", str(config), "init"], rig.environment, tmp_path)
-    terminal.answer("Name of the profile", "pilot")
-    for question, line in zip(("A name for this server", "Address of the server"), powerschool(rig), strict=False):
-        terminal.answer(question, line)
-    terminal.expect("Client ID")
-    terminal.press_control_c()
-    assert terminal.end() == 130
+    with Terminal([*COMMAND, "--config", str(config), "init"], rig.environment, tmp_path) as terminal:
+        terminal.answer("Name of the profile", "pilot")
+        for question, line in zip(("A name for this server", "Address of the server"), powerschool(rig), strict=False):
+            terminal.answer(question, line)
+        terminal.expect("Client ID")
+        terminal.press_control_c()
+        assert terminal.end() == 130
     assert "Nothing was written." in terminal.screen
     assert "Traceback" not in terminal.screen
     assert list(tmp_path.iterdir()) == []

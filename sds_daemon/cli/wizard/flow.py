@@ -129,15 +129,19 @@ def _role_sentence(users: str, rules: dict[str, object]) -> str:
 
 def say_next_steps(draft: Draft, given: str) -> None:
     """The commands that follow. `given`: the options before the command that lead to this file."""
-    program = f"sds-daemon{given}"
     click.secho(f"\nWrote [profiles.{draft.name}] to {draft.path}, disabled.", fg="green")
     for (group, key), place in draft.keep.items():
         name = draft.source_name if group == "sources" else draft.tenant_name
         click.echo(f"{key} of [{group}.{name}] is in {draft.path.absolute().parent / place.file}.")
+    commands = {
+        f"preview {draft.name}": "every change by kind; --all lists each one",
+        f"profiles enable {draft.name}": "",
+        f"sync {draft.name}": "the first sync, while you watch",
+        "run": "and from then on, cycle after cycle (a running service: systemctl reload sds-daemon)",
+    }
+    width = max(map(len, commands))
     click.echo("Next:")
-    click.echo(f"  {program} preview {draft.name}            every change, by name")
-    click.echo(f"  {program} profiles enable {draft.name}")
-    click.echo(f"  {program} sync {draft.name}               the first sync, while you watch")
-    click.echo(f"  {program} run                    and from then on, cycle after cycle")
+    for command, comment in commands.items():
+        click.echo(f"  sds-daemon{given} {command:<{width}}  {comment}".rstrip())
     if draft.profile["users"] != "match":
         click.echo("The first sync puts the new accounts' passwords into a file of the state directory: docs/graph.md.")
