@@ -58,6 +58,12 @@ class FakeTokens:
 Script = Callable[[httpx.Request], httpx.Response]
 
 
+class ScriptedTransport(GraphTransport):
+    """A transport whose requests are made up by the tests, so that nothing holds them against the contract."""
+
+    request = GraphTransport.request
+
+
 def transport(script: Script, **more: Any) -> GraphTransport:
     """A transport over a script; pauses are skipped and noted in `.pauses`."""
     pauses: list[float] = []
@@ -66,7 +72,7 @@ def transport(script: Script, **more: Any) -> GraphTransport:
         pauses.append(seconds)
 
     keywords = {"tokens": FakeTokens(), "sleep": sleep, **more}
-    built = GraphTransport(
+    built = ScriptedTransport(
         keywords.pop("settings", None) or settings(), FixedClock(NOW), http=httpx.MockTransport(script), **keywords
     )
     built.pauses = pauses  # type: ignore[attr-defined]

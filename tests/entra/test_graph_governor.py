@@ -152,6 +152,19 @@ def test_both_unknowns_at_once() -> None:
     assert graph.refused_share < 0.01, graph
 
 
+def test_a_bucket_emptied_by_somebody_else_teaches_nothing_wrong() -> None:
+    """A program that restarts thinks the bucket full; that must not make it believe education calls are counted."""
+    graph = Quota(education_counted=False, spent=QUOTA, at=1000.0)
+    items = [single(n) for n in range(200)] + [account(n) for n in range(8000)]
+
+    async def timed() -> float:
+        begin = asyncio.get_running_loop().time()
+        assert set(await send(graph, items)) == {204}
+        return asyncio.get_running_loop().time() - begin
+
+    assert run(timed()) < 120, "8,000 writes at 20 a second would take 400 s"
+
+
 def test_a_small_school_never_waits_for_the_quota() -> None:
     graph = Quota()
 

@@ -235,7 +235,9 @@ async def test_without_permission_to_ask_the_licences_tell_the_kind_of_tenant(tm
         transport = tenant.transport()
         assert (await facts.gather(transport)).missing_permissions == ("EduRoster.ReadWrite.All",)
         await transport.close()
-    async with live(tmp_path, skus=[Sku("6fd2c87f-b296-42f0-b197-1e91e994b900", "ENTERPRISEPACK", ())], education=False) as tenant:
+    async with live(
+        tmp_path, skus=[Sku("6fd2c87f-b296-42f0-b197-1e91e994b900", "ENTERPRISEPACK", ())], education=False
+    ) as tenant:
         await tenant.change({"op": "revoke_role", "role": "EduRoster.ReadWrite.All"})
         transport = tenant.transport()
         found = await facts.gather(transport)

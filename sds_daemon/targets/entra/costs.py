@@ -116,26 +116,33 @@ class CostBook:
         self._choose()
 
     def _seen(self, level: float, *, at_most: bool, throttled: bool) -> None:
-        """Charge the hypotheses that were wrong and let them go on from what is known; the others go on as they are."""
+        """Charge the hypotheses that were more wrong than the best one, and let those that were wrong go on from here.
+
+        What all have wrong comes from elsewhere (this program before its restart, say) and tells nothing about costs.
+        """
         blur = BLUR * self.capacity
         errors = [hypothesis.error(level, at_most=at_most) for hypothesis in self.hypotheses]
+        least = min(errors)
         for hypothesis, error in zip(self.hypotheses, errors, strict=True):
-            if max(errors) > blur:
+            if max(errors) - least > blur:
                 hypothesis.misses *= FADING
-            if error > blur:
+            if error - least > blur:
+                hypothesis.misses += (error - least) / self.capacity
                 hypothesis.ruled_out |= throttled and not hypothesis.education and hypothesis.level > level
-                hypothesis.misses += error / self.capacity
+            if error > blur:
                 hypothesis.anchor(level)
         self.level = min(max(self.level, level - self.believed.under_way), level)
 
     def _no_warning(self) -> None:
         """Graph would have warned if its bucket were below the last fifth: hypotheses that put it there are wrong."""
         floor = (1.0 - WARNING) * self.capacity
-        for hypothesis in self.hypotheses:
-            error = floor - hypothesis.level - hypothesis.under_way
+        errors = [floor - hypothesis.level - hypothesis.under_way for hypothesis in self.hypotheses]
+        least = max(0.0, min(errors))
+        for hypothesis, error in zip(self.hypotheses, errors, strict=True):
             if error > BLUR * self.capacity:
-                hypothesis.misses += error / self.capacity
-                hypothesis.level = floor
+                hypothesis.misses += (error - least) / self.capacity
+                hypothesis.level = floor - hypothesis.under_way
+        self.level = max(self.level, floor - BLUR * self.capacity - self.believed.under_way)
 
     def _choose(self) -> None:
         best = min(self.hypotheses, key=lambda h: (h.ruled_out, h.misses))
