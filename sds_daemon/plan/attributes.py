@@ -30,7 +30,11 @@ TEACHER_DEFAULTS = ("teacher_number", "school")
 
 # Attributes Graph keeps in the education part of a user: writable on accounts mastered on premises.
 EDUCATION_ATTRIBUTES = frozenset(
-    {*EDUCATION_ANCHOR, "student_number", "teacher_number", "grade", "birth_date", "graduation_year"}
+    {
+        *EDUCATION_ANCHOR,
+        *("student_number", "teacher_number", "grade", "birth_date", "graduation_year"),
+        *("state_id", "secondary_email"),  # in School Data Sync's extension
+    }
 )
 
 # Classes (CREATE_CLASS, UPDATE_CLASS)

@@ -24,7 +24,8 @@ def licensed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Three students and two seats; one teacher with a licence named by id."""
     rig = start(tmp_path_factory.mktemp("licences"))
     try:
-        rig.change_school(XX)
+        pupils = [student(number, SCHOOL) for number in (8601, 8602, 8603)]
+        rig.change_school(*flat(school(SCHOOL), teacher(9601, SCHOOL), pupils))
         rig.change_directory({"op": "set_seats", "sku": STUDENT_SKU, "enabled": 2})
         scope(rig, SCHOOL)
         rig.edit("profiles.district.students", licenses=[STUDENT_SKU.lower()])
