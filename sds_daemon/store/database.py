@@ -134,7 +134,7 @@ def _make_private(path: Path, *, create: bool) -> None:
         if not create:
             raise StateError(f"state database {path}: there is none yet", remedy="sds-daemon sync or run makes it")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
         give_to_folder_owner(path)
     for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         _close_to_others(file)

@@ -47,7 +47,7 @@ class PasswordFile:
         """Add a line. Raises StateError when the file cannot be written: then no account is made."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as stream:
                 if stream.tell() == 0:
                     give_to_folder_owner(self._path)

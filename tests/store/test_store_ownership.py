@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sds_daemon.clock import FixedClock
+from sds_daemon.errors import StateError
+from sds_daemon.ownership import give_to_folder_owner
 from sds_daemon.store import Store
 
 SERVICE = 60_001
@@ -35,3 +37,18 @@ def test_file_that_was_there_keeps_its_owner(tmp_path: Path) -> None:
     os.chown(folder, SERVICE, SERVICE)
     Store.open(path, FixedClock(datetime(2026, 9, 1, tzinfo=UTC))).close()
     assert path.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+def test_root_follows_no_link_the_service_has_laid(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, SERVICE, SERVICE)
+    target = tmp_path / "of-root"
+    (folder / "state.db").symlink_to(target)
+    with pytest.raises(StateError):
+        Store.open(folder / "state.db", FixedClock(datetime(2026, 9, 1, tzinfo=UTC)))
+    assert not target.exists()
+    target.touch()
+    give_to_folder_owner(folder / "state.db")
+    assert target.stat().st_uid == 0

@@ -171,7 +171,9 @@ def _ask_credential(
         table["client_secret"] = _secret(asker, draft, "tenants", before)
         return
     _forget(draft, "tenants")
-    table["certificate"] = _ask_file(asker, draft, path, "certificate", "Path of the PEM file", before)
+    table["certificate"] = _ask_file(
+        asker, draft, path, "certificate", "Path of the PEM file, or credential:NAME", before
+    )
 
 
 def _try_tenant(draft: Draft) -> list[Finding]:
