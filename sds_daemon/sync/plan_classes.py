@@ -77,7 +77,8 @@ def _may_be_made(world: World, section: Section, reachable: frozenset[Ref]) -> b
 def _create(world: World, ref: Ref, values: dict[str, Any], holder: DirectoryGroup | None) -> Change | None:
     if holder is None:
         return Change(kind=ChangeKind.CREATE_CLASS, subject=ref, values=values)
-    if world.profile.adopt_existing and holder.anchor is None:
+    foreign = holder.anchor is None or holder.anchor.source_uuid != world.source_uuid
+    if world.profile.adopt_existing and foreign:
         return Change(
             kind=ChangeKind.ADOPT_CLASS, subject=ref, values=values, reason=Reason.ADOPTABLE, object_id=holder.id
         )

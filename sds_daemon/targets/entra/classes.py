@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
+from http import HTTPStatus
 
 import msgspec
 
@@ -137,9 +138,16 @@ class ClassStrand(Strand):
             self._settle_made(made)
         elif change.kind is ChangeKind.ADOPT_CLASS:
             items = partial(self.ctx.requests.update_class, change, change.object_id or "")
-            self._settle_made(await write(self.ctx, change, items))
+            self._settle_made(self._adopted(await write(self.ctx, change, items)))
         else:
             await self._create(change, self._take() if self._rides_along() else [])
+
+    def _adopted(self, made: Outcome) -> Outcome:
+        """A group that was never a class is no object of the education API, which offers no way to make it one."""
+        if made.status != HTTPStatus.NOT_FOUND or not self.ctx.requests.education_classes:
+            return made
+        detail = 'the group that holds the alias is no education class and cannot become one; with class_api = "groups"'
+        return msgspec.structs.replace(made, code=IssueCode.ALIAS_TAKEN, detail=f"{detail} it can be adopted")
 
     def _settle_made(self, made: Outcome, riders: Iterable[Add] = ()) -> None:
         self._make = None
