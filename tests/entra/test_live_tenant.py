@@ -344,8 +344,8 @@ async def test_a_read_only_transport_cannot_write_to_a_real_server(tmp_path: Pat
         transport = tenant.transport(read_only=True)
         await transport.roles()
         with pytest.raises(TargetInvalid, match="preview"):
-            await transport.request("POST", "/users", b"{}")
-        assert tenant.requests("/users") == 0
+            await transport.request("DELETE", "/users/00000000-0000-0000-0000-00000000000a")
+        assert tenant.journal.read("graph")["requests"] == []
         await transport.close()
 
 
