@@ -1,19 +1,29 @@
-"""Holds requests to Graph against the published contract, where the folder with it lies beside the project."""
+"""Holds requests to Graph against the published contract, where the folder with it lies beside the project.
+
+Requests of this process are seen on their way through the transport (`listen`), those of other processes in the
+sandbox's request log (`hold`).
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 ABSENT = f"the contract folder {FOLDER} is not there: requests to Graph were not held against it"
 
 counts: Counter[str] = Counter()
-"""Requests validated in this process, by method and path of the contract."""
+"""Requests validated so far, by method and path of the contract."""
+violations: list[str] = []
+"""Every problem found so far."""
 
 
 @cache
@@ -26,39 +36,65 @@ def oracle() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = writes
     return module.Oracle()
 
 
-def hold(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Violations among rows of the sandbox's request log (`side` graph). Items of a batch are checked with it."""
-    checker = oracle()
-    if checker is None:
+def template(method: str, url: str) -> str:
+    """ "GET /users/{user-id}" for a request that lies below the service root, as the contract writes it."""
+    path = urlsplit(url).path.replace("/microsoft.graph.", "/graph.")
+    found, _ = oracle().find(method, path)
+    return f"{method} {found or path}"
+
+
+def check(method: str, url: str, body: Any) -> list[str]:
+    """Problems of one request, its path beginning below /v1.0. Items of a $batch are checked and counted with it."""
+    if oracle() is None:
         return []
-    problems: list[str] = []
-    for row in rows:
-        if row["side"] != "graph" or row["batch"] is not None:
-            continue
-        path = row["path"].removeprefix("/v1.0")
-        url = f"{path}?{row['query']}" if row["query"] else path
-        problems += [f"{row['method']} {url}: {problem}" for problem in checker.check(row["method"], url, row["body"])]
-        _count(checker, row["method"], path)
-        if path == "/$batch" and isinstance(row["body"], dict):
-            for item in row["body"].get("requests", []):
-                _count(checker, item["method"], "/" + item["url"].partition("?")[0].lstrip("/"))
+    problems = [f"{method} {url}: {problem}" for problem in oracle().check(method, url, body)]
+    counts[template(method, url)] += 1
+    if urlsplit(url).path == "/$batch" and isinstance(body, dict):
+        for item in body.get("requests", []):
+            counts[template(item["method"], "/" + item["url"].lstrip("/"))] += 1
+    violations.extend(problems)
     return problems
 
 
-def _count(checker: Any, method: str, path: str) -> None:
-    found, _ = checker.find(method, path)
-    counts[f"{method} {found or path}"] += 1
+def hold(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Problems among rows of the sandbox's request log."""
+    problems: list[str] = []
+    for row in rows:
+        if row["side"] == "graph" and row["batch"] is None:
+            path = row["path"].removeprefix("/v1.0")
+            problems += check(row["method"], f"{path}?{row['query']}" if row["query"] else path, row["body"])
+    return problems
+
+
+def listen() -> Callable[[], None]:
+    """Check what the transport sends in this process from now on; the result ends that."""
+    from sds_daemon.targets.entra.transport import GraphTransport
+
+    original = GraphTransport.request
+
+    @functools.wraps(original)
+    async def request(self: GraphTransport, method: str, url: str, content: bytes | None = None) -> Any:
+        below = url.removeprefix(self.cloud.base)
+        if below.startswith("/"):
+            check(method, below, None if content is None else json.loads(content))
+        return await original(self, method, url, content)
+
+    GraphTransport.request = request  # type: ignore[method-assign]
+    return functools.partial(setattr, GraphTransport, "request", original)
 
 
 def report() -> list[str]:
-    """What was validated, a line per method and path."""
+    """What was validated, a line per method and path, and what was wrong."""
     if oracle() is None:
         return [ABSENT]
-    return [
-        f"{number:>8}  {request}"
-        for request, number in sorted(counts.items(), key=lambda entry: entry[0].split()[::-1])
-    ]
+    ordered = sorted(counts.items(), key=lambda entry: entry[0].split()[::-1])
+    wrong = [f"VIOLATION {problem}" for problem in dict.fromkeys(violations)]
+    return [f"{number:>8}  {request}" for request, number in ordered] + wrong

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import contracts
 import httpx
 import tomlkit
 
@@ -69,12 +70,16 @@ class Rig:
         return self
 
     def stop(self) -> None:
-        """Stop the sandbox; it must leave within seconds."""
+        """Stop the sandbox, which must leave within seconds; what Graph was asked must have kept to the contract."""
         if self._process is not None:
+            log = self.get("requests", side="graph") if self._process.poll() is None else None
             self._http.close()
             self._process.send_signal(signal.SIGTERM)
             self._process.communicate(timeout=20)
             self._process = None
+            if log is not None:
+                assert log["dropped"] == 0 or "--log-limit" in self._options
+                assert contracts.hold(log["requests"]) == []
 
     def __enter__(self) -> Rig:
         return self.start()
@@ -185,8 +190,7 @@ class Rig:
         return [
             row
             for row in rows
-            if row["method"] != "GET"
-            and not row["path"].endswith(("/$batch", "/directoryObjects/getByIds"))
+            if row["method"] != "GET" and not row["path"].endswith(("/$batch", "/directoryObjects/getByIds"))
         ]
 
 

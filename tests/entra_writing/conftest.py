@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
-from writing_rig import Tenant, held, tenant
+from writing_rig import Tenant, tenant
 
 
 @pytest_asyncio.fixture
@@ -14,7 +14,6 @@ async def education(tmp_path: Path) -> AsyncIterator[Tenant]:
     """An education tenant without lag."""
     async with tenant(tmp_path) as made:
         yield made
-        held(made)
 
 
 @pytest_asyncio.fixture
@@ -22,4 +21,3 @@ async def plain(tmp_path: Path) -> AsyncIterator[Tenant]:
     """A tenant without education licences."""
     async with tenant(tmp_path, education=False, education_api=False) as made:
         yield made
-        held(made)

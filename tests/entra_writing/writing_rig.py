@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import contracts
 import trustme
 
 from sds_daemon.clock import Clock
@@ -255,8 +254,3 @@ async def tenant(
         for target in made.targets:
             await target.close()
         await servers.stop()
-
-
-def held(made: Tenant) -> None:
-    """Every request of a test must satisfy the contract."""
-    assert contracts.hold(made.journal.read("graph")["requests"]) == []
