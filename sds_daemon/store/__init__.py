@@ -2,6 +2,7 @@
 
 from sds_daemon.store.baselines import Baseline, Baselines
 from sds_daemon.store.directory import Directory
+from sds_daemon.store.drift import DriftRecord, DriftReport, Drifts
 from sds_daemon.store.held import Held, HeldSet
 from sds_daemon.store.issues import IssueRecord, IssueReport, Issues
 from sds_daemon.store.lease import Lease
@@ -16,6 +17,9 @@ __all__ = [
     "Baselines",
     "ChangeRecord",
     "Directory",
+    "DriftRecord",
+    "DriftReport",
+    "Drifts",
     "Held",
     "HeldSet",
     "IssueRecord",

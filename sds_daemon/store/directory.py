@@ -12,6 +12,7 @@ from sqlalchemy import insert as plain_insert
 from sds_daemon.clock import Clock
 from sds_daemon.roster.records import RecordKind
 from sds_daemon.store.database import Database, by_chunks, chunks, insert_new, run_many, upsert
+from sds_daemon.store.observed import Observer
 from sds_daemon.store.tables import (
     DirectoryCursorRow,
     DirectoryGroupRow,
@@ -21,7 +22,7 @@ from sds_daemon.store.tables import (
     table,
 )
 from sds_daemon.store.values import from_json, to_json
-from sds_daemon.targets.base import Anchor, DirectoryGroup, DirectorySchool, DirectoryUser
+from sds_daemon.targets.base import Anchor, DirectoryGroup, DirectorySchool, DirectoryUser, MembersSeen
 
 DIRECTORY = table(DirectoryRow)
 CURSOR = table(DirectoryCursorRow)
@@ -54,6 +55,7 @@ class Directory:
         self._clock = clock
         self._lag = lag
         self._number = _directory_number(database, tenant_id)
+        self._observer = Observer(tenant_id, lag)
 
     def cursor(self, name: str) -> str | None:
         """The delta link of a collection; None before the first whole read and after one that was broken off."""
@@ -69,6 +71,8 @@ class Directory:
         with self._database.write() as connection:
             connection.execute(insert_new(CURSOR), row)
             self._move_cursor(connection, name, cursor=None, scanning=True, scan=CURSOR.c.scan + 1)
+        if name == "groups":
+            self._observer.begin_full()
 
     def end(self, name: str, cursor: str | None) -> None:
         """Store the delta link; after `begin_full`, what the read did not bring is gone.
@@ -82,6 +86,8 @@ class Directory:
             scan, scanning = self._scan(connection, name)
             if scanning:
                 self._sweep(connection, name, collection, scan)
+            if name == "groups":
+                self._observer.close_full(connection, self._clock.now())
             self._move_cursor(connection, name, cursor=cursor, scanning=False)
 
     def put_users(self, users: Iterable[DirectoryUser]) -> None:
@@ -122,6 +128,12 @@ class Directory:
     def remember_school(self, school: DirectorySchool) -> None:
         """Put a school this program just made."""
         self._put(SCHOOL, "schools", [_school_row(school)], remembered=True)
+
+    def observe_members(self, seen: Iterable[MembersSeen]) -> None:
+        """Take in who is in groups or schools: managed memberships seen absent are marked, others unmarked."""
+        with self._database.write() as connection:
+            for part in chunks(seen, 200):
+                self._observer.observe(connection, part, self._clock.now())
 
     def forget(self, kind: str, ids: Iterable[str], *, purged: bool) -> None:
         """Mark objects of kind "user", "group" or "school" as deleted (purged: for good). Unknown ids are noted too."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, select, true
+from sqlalchemy import bindparam, delete, func, select, true, update
 
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store.database import Database, insert_new, run_many
@@ -26,8 +27,8 @@ class Role(StrEnum):
     SCHOOL_CLASS = "school_class"
 
 
-_CODES = {Role.MEMBER: 1, Role.OWNER: 2, Role.SCHOOL_USER: 3, Role.SCHOOL_CLASS: 4}
-_ROLES = {code: role for role, code in _CODES.items()}
+CODES = {Role.MEMBER: 1, Role.OWNER: 2, Role.SCHOOL_USER: 3, Role.SCHOOL_CLASS: 4}
+_ROLES = {code: role for role, code in CODES.items()}
 
 
 class Membership(msgspec.Struct, frozen=True, order=True):
@@ -43,31 +44,39 @@ class Memberships:
 
     def __init__(self, database: Database, source_uuid: str, tenant_id: str) -> None:
         self._database = database
+        self._source_uuid = source_uuid
+        self._tenant_id = tenant_id
         self._mine = (LINK.c.source_uuid == source_uuid) & (LINK.c.tenant_id == tenant_id)
         container, member = self._key_of("container"), self._key_of("member")
         keys = select(container.c.id, member.c.id, bindparam("role"), bindparam("run_id")).select_from(
             container.join(member, true())
         )
         self._insert = insert_new(ROW).from_select(["container_id", "member_id", "role", "run_id"], keys.where(true()))
-        self._delete = delete(ROW).where(
-            ROW.c.container_id == select(container.c.id).scalar_subquery(),
-            ROW.c.member_id == select(member.c.id).scalar_subquery(),
-            ROW.c.role == bindparam("row_role"),
+        self._return = (
+            update(ROW)
+            .where(*_row_named(container, member), ROW.c.absent_since.is_not(None))
+            .values(absent_since=None, run_id=bindparam("new_run_id"))
         )
+        self._delete = delete(ROW).where(*_row_named(container, member))
 
     def add(self, memberships: Iterable[Membership], run_id: int) -> int:
-        """Store rows; those there already stay as they are. Returns how many are new.
+        """Store rows; those there already stay as they are, or are no longer absent. Returns how many are new.
 
         Rows of unlinked records (a link was dropped meanwhile) are passed over: the next run adds them again.
         """
+        given = list(memberships)
         with self._database.write() as connection:
-            rows = ({**_names(row), "role": _CODES[row.role], "run_id": run_id} for row in memberships)
-            return run_many(connection, self._insert, rows)
+            rows = ({**_names(row), "role": CODES[row.role], "run_id": run_id} for row in given)
+            new = run_many(connection, self._insert, rows)
+            if new < len(given):
+                back = ({**_names(row), "row_role": CODES[row.role], "new_run_id": run_id} for row in given)
+                run_many(connection, self._return, back)
+            return new
 
     def remove(self, memberships: Iterable[Membership]) -> int:
         """Forget rows; unknown ones are passed over. Returns how many were there."""
         with self._database.write() as connection:
-            rows = ({**_names(row), "row_role": _CODES[row.role]} for row in memberships)
+            rows = ({**_names(row), "row_role": CODES[row.role]} for row in memberships)
             return run_many(connection, self._delete, rows)
 
     def by_container(self, profile: str) -> dict[Ref, frozenset[tuple[Role, Ref]]]:
@@ -80,6 +89,41 @@ class Memberships:
             query = query.where(ROW.c.container_id.in_(select(LINK.c.id).where(self._mine, owned)))
             rows = connection.execution_options(yield_per=10_000).execute(query)
             return dict(_grouped(rows, containers, members))
+
+    def absent(self, profile: str, at: datetime) -> dict[Membership, datetime]:
+        """Rows of this profile's containers that the directory was seen without by then, with since when.
+
+        An absence of a row written within the replication lag counts from the end of that lag on.
+        """
+        container, member = LINK.alias("container"), LINK.alias("member")
+        query = (
+            select(container.c.kind, container.c.sis_id, member.c.kind, member.c.sis_id, ROW.c.role, ROW.c.absent_since)
+            .join(container, container.c.id == ROW.c.container_id)
+            .join(member, member.c.id == ROW.c.member_id)
+            .where(container.c.source_uuid == self._source_uuid, container.c.tenant_id == self._tenant_id)
+            .where(container.c.profile == profile, ROW.c.absent_since.is_not(None), ROW.c.absent_since <= at)
+        )
+        with self._database.read() as connection:
+            return {
+                Membership(Ref(RecordKind(ck), ci), Ref(RecordKind(mk), mi), _ROLES[role]): since
+                for ck, ci, mk, mi, role, since in connection.execute(query)
+            }
+
+    def of_run(self, run_id: int) -> set[Membership]:
+        """Rows that were last written by this run and are managed still."""
+        container, member = LINK.alias("container"), LINK.alias("member")
+        query = (
+            select(container.c.kind, container.c.sis_id, member.c.kind, member.c.sis_id, ROW.c.role)
+            .join(container, container.c.id == ROW.c.container_id)
+            .join(member, member.c.id == ROW.c.member_id)
+            .where(container.c.source_uuid == self._source_uuid, container.c.tenant_id == self._tenant_id)
+            .where(ROW.c.run_id == run_id)
+        )
+        with self._database.read() as connection:
+            return {
+                Membership(Ref(RecordKind(ck), ci), Ref(RecordKind(mk), mi), _ROLES[role])
+                for ck, ci, mk, mi, role in connection.execute(query)
+            }
 
     def of(self, container: Ref) -> frozenset[tuple[Role, Ref]]:
         """What is in one container."""
@@ -126,6 +170,15 @@ class Memberships:
         kinds = {kind.value: kind for kind in RecordKind}
         query = select(LINK.c.id, LINK.c.kind, LINK.c.sis_id).where(self._mine, condition)
         return {key: Ref(kinds[kind], sis_id) for key, kind, sis_id in connection.execute(query)}
+
+
+def _row_named(container: Any, member: Any) -> tuple[Any, Any, Any]:
+    """The row named by the parameters of `_names` and `row_role`."""
+    return (
+        ROW.c.container_id == select(container.c.id).scalar_subquery(),
+        ROW.c.member_id == select(member.c.id).scalar_subquery(),
+        ROW.c.role == bindparam("row_role"),
+    )
 
 
 def _names(row: Membership) -> dict[str, str]:

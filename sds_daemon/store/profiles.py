@@ -25,13 +25,23 @@ QUARANTINE_PAUSE = timedelta(hours=6)
 
 
 class ProfileState(msgspec.Struct, kw_only=True):
-    """`failures` in a row; `since`: when the state began; `next_attempt`: not before (None: whenever it is due)."""
+    """`failures` in a row; `since`: when the state began; `next_attempt`: not before (None: whenever it is due).
+
+    `paused_since`: a person's command (undo) stopped the profile then, for `pause_reason`; None: it is not paused.
+    """
 
     failures: int = 0
     state: str = HEALTHY
     reason: str = ""
     since: datetime | None = None
     next_attempt: datetime | None = None
+    paused_since: datetime | None = None
+    pause_reason: str = ""
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits for `profiles resume`."""
+        return self.paused_since is not None
 
 
 class Profiles:
@@ -84,6 +94,18 @@ class Profiles:
         with self._database.write() as connection:
             return _store(connection, profile, ProfileState(since=self._clock.now()))
 
+    def pause(self, profile: str, reason: str) -> ProfileState:
+        """Stop a profile until `resume`. `reason` is one sentence without names of people; the first pause counts."""
+        with self._database.write() as connection:
+            before = _load(connection, profile)
+            since = before.paused_since or self._clock.now()
+            return _set_pause(connection, profile, before, since, before.pause_reason or reason)
+
+    def resume(self, profile: str) -> ProfileState:
+        """End a pause. Failures and quarantine are left as they are."""
+        with self._database.write() as connection:
+            return _set_pause(connection, profile, _load(connection, profile), None, "")
+
 
 def growing_pause(failures: int) -> timedelta:
     """The pause after so many failures in a row (one or more)."""
@@ -96,10 +118,26 @@ def _load(connection: Connection, profile: str) -> ProfileState:
     if row is None:
         return ProfileState()
     return ProfileState(
-        failures=row.failures, state=row.state, reason=row.reason, since=row.since, next_attempt=row.next_attempt
+        failures=row.failures,
+        state=row.state,
+        reason=row.reason,
+        since=row.since,
+        next_attempt=row.next_attempt,
+        paused_since=row.paused_since,
+        pause_reason=row.pause_reason,
     )
 
 
 def _store(connection: Connection, profile: str, state: ProfileState) -> ProfileState:
-    connection.execute(upsert(STATE), {"profile": profile, **msgspec.structs.asdict(state)})
-    return state
+    """Keep how the profile fares; a pause is no matter of how it fares, and stays."""
+    row = {"profile": profile, **msgspec.structs.asdict(state)}
+    connection.execute(upsert(STATE, keep=("paused_since", "pause_reason")), row)
+    return _load(connection, profile)
+
+
+def _set_pause(
+    connection: Connection, profile: str, before: ProfileState, since: datetime | None, reason: str
+) -> ProfileState:
+    after = msgspec.structs.replace(before, paused_since=since, pause_reason=reason)
+    connection.execute(upsert(STATE), {"profile": profile, **msgspec.structs.asdict(after)})
+    return after

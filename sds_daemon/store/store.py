@@ -16,6 +16,7 @@ from sds_daemon.store import lease, migrations
 from sds_daemon.store.baselines import Baselines
 from sds_daemon.store.database import BUSY_SECONDS, Database, open_database, translated
 from sds_daemon.store.directory import LAG, Directory
+from sds_daemon.store.drift import Drifts
 from sds_daemon.store.held import Held
 from sds_daemon.store.issues import Issues
 from sds_daemon.store.links import Links
@@ -36,6 +37,7 @@ class Store:
         self.runs = Runs(database, clock)
         self.held = Held(database, clock)
         self.issues = Issues(database, clock)
+        self.drift = Drifts(database, clock)
         self.profiles = Profiles(database, clock)
         self.baselines = Baselines(database, clock)
 

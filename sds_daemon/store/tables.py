@@ -17,6 +17,7 @@ OPEN_CREATES = text("state = 'intended' AND kind IN ('user.create', 'class.creat
 """Creates whose outcome is unknown. The same words in the index and in the query, or the index would not be used."""
 
 PERSON_LINKS = text("kind IN ('student', 'teacher')")
+ABSENT = text("absent_since IS NOT NULL")
 
 
 class Instant(TypeDecorator[datetime]):
@@ -166,11 +167,15 @@ class LinkRow(SQLModel, table=True):
 
 
 class MembershipRow(SQLModel, table=True):
-    """A managed membership believed present. Container and member are links; `role` is a number for size."""
+    """A managed membership. Container and member are links; `role` is a number for size.
+
+    `absent_since`: when the directory was seen without it, though nothing of ours removed it; NULL: believed present.
+    """
 
     __tablename__ = "membership"
     __table_args__ = (
         Index("ix_membership_member", "member_id"),
+        Index("ix_membership_absent", "container_id", sqlite_where=ABSENT, postgresql_where=ABSENT),
         {"sqlite_with_rowid": False},
     )
 
@@ -178,6 +183,7 @@ class MembershipRow(SQLModel, table=True):
     member_id: int = Field(sa_column=_parent("link.id"))
     role: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     run_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    absent_since: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
 class DirectoryRow(SQLModel, table=True):
@@ -301,6 +307,25 @@ class IssueRow(SQLModel, table=True):
     resolved_at: datetime | None = Field(sa_column=_instant(nullable=True))
 
 
+class DriftRow(SQLModel, table=True):
+    """A difference between what was written and what the directory holds. An absent member is the empty text."""
+
+    __tablename__ = "drift"
+
+    profile: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    subject_kind: str = Field(primary_key=True)
+    subject_id: str = Field(primary_key=True)
+    member_kind: str = Field(primary_key=True)
+    member_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    written: str = Field(sa_column=_json())
+    found: str = Field(sa_column=_json())
+    first_seen: datetime = Field(sa_column=_instant())
+    last_seen: datetime = Field(sa_column=_instant())
+    resolved_at: datetime | None = Field(sa_column=_instant(nullable=True))
+
+
 class ProfileStateRow(SQLModel, table=True):
     """How a profile fares."""
 
@@ -312,6 +337,8 @@ class ProfileStateRow(SQLModel, table=True):
     reason: str
     since: datetime | None = Field(sa_column=_instant(nullable=True))
     next_attempt: datetime | None = Field(sa_column=_instant(nullable=True))
+    paused_since: datetime | None = Field(sa_column=_instant(nullable=True))
+    pause_reason: str
 
 
 class BaselineRow(SQLModel, table=True):

@@ -63,6 +63,20 @@ class Members(msgspec.Struct, frozen=True):
     members: frozenset[str]
 
 
+class MembersSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a look at one group or school showed, as object ids.
+
+    `relation`: "members" or "owners" of a group, "users" or "classes" of a school. `removed`: said to be out of it.
+    `complete`: whoever is not `present` is out of it.
+    """
+
+    id: str
+    relation: str
+    present: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    complete: bool = False
+
+
 class Sku(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription. `seats_free` may be negative; `plans` are service plan names."""
 
@@ -106,6 +120,12 @@ class DirectoryCache(Protocol):
 
     def put_schools(self, schools: Iterable[DirectorySchool]) -> None:
         """Insert or replace by id."""
+
+    def groups(self, ids: Iterable[str]) -> Mapping[str, DirectoryGroup]:
+        """Present groups by id, as last put."""
+
+    def observe_members(self, seen: Iterable[MembersSeen]) -> None:
+        """Who is in groups. In a full read of "groups" what it does not show, page upon page, is out of them."""
 
     def forget(self, kind: str, ids: Iterable[str], *, purged: bool) -> None:
         """Objects of kind "user", "group" or "school" that were deleted (purged: for good)."""

@@ -22,10 +22,11 @@ from sds_daemon.errors import StateError
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RecordKind
-from sds_daemon.store import Role, Store, migrations
+from sds_daemon.store import Membership, Role, Store, migrations
 from sds_daemon.store.database import open_database
 
 OLD = sorted((Path(__file__).parent / "data").glob("schema_*.sql"))
+ABSENT = Membership(section(9), student("007"), Role.MEMBER)
 MOMENT = datetime(2026, 9, 1, 7, 30, tzinfo=UTC)
 
 
@@ -72,7 +73,20 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         cache = store.directory(TENANT)
         assert cache.cursor("users") == "https://graph.example/delta?token=1"
         assert cache.users_by_anchor(SOURCE)[RecordKind.STUDENT, "007"][0].upn == "Ada@example.org"
+        known_of_hand_edits = script.stem.removeprefix("schema_") >= "0002"
+        assert store.profiles.state("north").paused is known_of_hand_edits
+        assert set(rows.absent("north", MOMENT)) == ({ABSENT} if known_of_hand_edits else set())
+        assert [record.drift.member for record in store.drift.open("north")] == [student("007")] * known_of_hand_edits
         store.check()
+
+
+def test_groups_are_read_anew_once_members_are_asked_for(path: Path, clock: FixedClock) -> None:
+    """A delta link issued before carries on without members: it must not be followed."""
+    build(path, OLD[0])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO directory_cursor VALUES (1, 'groups', '[\"https://graph.example/old\"]', 1, 0)")
+    with Store.open(path, clock) as store:
+        assert store.directory(TENANT).cursor("groups") is None
 
 
 def test_the_migrations_make_the_tables_the_code_uses(path: Path, clock: FixedClock) -> None:
@@ -136,7 +150,7 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
+revision = "9002"
 down_revision = "{down}"
 
 
@@ -151,7 +165,7 @@ def scripts_with_a_next(folder: Path, last: str) -> Path:
     """The migrations, and one more."""
     copy = folder / "migrations"
     shutil.copytree(migrations.SCRIPTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    text = NEXT.format(down=migrations.HEAD, last=last).replace('"0002"', '"9002"')
+    text = NEXT.format(down=migrations.HEAD, last=last)
     (copy / "versions" / "9002_next.py").write_text(text)
     return copy
 
