@@ -152,7 +152,8 @@ class RunLedger:
 
     def _new_link(self, outcome: Outcome) -> Link:
         change = outcome.change
-        written = {name: value for name, value in change.values.items() if name not in ACCOUNT_IDENTITY}
+        unwritten = {*ACCOUNT_IDENTITY, *outcome.extra.get("unwritten", ())}
+        written = {name: value for name, value in change.values.items() if name not in unwritten}
         adopted = change.kind in {ChangeKind.ADOPT_CLASS, ChangeKind.ADOPT_USER}
         return Link(
             ref=change.subject,
