@@ -22,6 +22,7 @@ from sds_daemon.targets.base import (
     DirectoryGroup,
     DirectorySchool,
     DirectoryUser,
+    MembersSeen,
     RefreshReport,
 )
 from sds_daemon.targets.entra import anchors, wire
@@ -42,6 +43,7 @@ _USERS = (
 )
 _EDUCATION = ("id", "primaryRole", "externalSource", "externalSourceDetail", "student", "teacher")
 _GROUPS = ("id", "displayName", "mailNickname", "mail", "createdDateTime", "groupTypes", "uniqueName")
+_GROUPS_AND_MEMBERS = (*_GROUPS, "members", "owners")
 _CLASSES = ("id", "externalId", "externalSource", "externalSourceDetail")
 _SCHOOLS = ("id", "displayName", "externalId", "externalSource", "externalSourceDetail")
 _UNITS = ("id", "displayName", "description")
@@ -131,14 +133,15 @@ class Reading:
             marks.update((row.id, anchors.class_anchor(row)) for row in _split(rows)[0])
 
         async def take_groups(rows: list[wire.GroupRow]) -> None:
-            present, removed = _split(rows)
+            self._cache.observe_members(_members(rows))
+            present, removed = _split([row for row in rows if not row.about_members_only])
             self._cache.put_groups(_group(row, marks.get(row.id)) for row in present if _is_unified(row))
             self._forget("group", removed)
 
         if self._education:
             request = select(self._transport.builders.education.classes.delta, _CLASSES)
             links.append(await self._from_start("groups", request, wire.CLASSES, take_classes))
-        request = select(self._transport.builders.groups.delta, _GROUPS)
+        request = select(self._transport.builders.groups.delta, _GROUPS_AND_MEMBERS)
         links.append(await self._from_start("groups", request, wire.GROUPS, take_groups))
         self._cache.end("groups", _packed(links))
 
@@ -151,7 +154,10 @@ class Reading:
             marks.update((row.id, anchors.class_anchor(row)) for row in rows if row.removed is None)
 
         async def take_groups(rows: list[wire.GroupRow]) -> None:
+            self._cache.observe_members(_members(rows))
             for row in rows:
+                if row.about_members_only:
+                    continue
                 removed.pop(row.id, None)
                 (groups if row.removed is None else removed)[row.id] = row
 
@@ -176,14 +182,21 @@ class Reading:
             groups[row.id] = row
         unified = [row for row in groups.values() if row.id not in removed and _is_unified(row)]
         if self._education:
-            for row in unified:
-                if row.id not in marks and anchors.group_anchor(row) is None:
-                    marks[row.id] = await self._class_mark(row.id)
+            marks |= await self._unchanged_marks([row for row in unified if row.id not in marks])
         self._cache.put_groups(_group(row, marks.get(row.id)) for row in unified)
         self._forget("group", list(removed.values()))
 
+    async def _unchanged_marks(self, rows: Sequence[wire.GroupRow]) -> dict[str, Anchor | None]:
+        """Anchors of groups that changed while their class part did not: as cached, read where there is none cached."""
+        cached = self._cache.groups([row.id for row in rows])
+        marks = {group_id: group.anchor for group_id, group in cached.items()}
+        for row in rows:
+            if row.id not in cached and anchors.group_anchor(row) is None:
+                marks[row.id] = await self._class_mark(row.id)
+        return marks
+
     async def _class_mark(self, group_id: str) -> Anchor | None:
-        """The anchor of a group that changed while its class part did not; None for groups that are no class."""
+        """The anchor of a group that is not cached; None for groups that are no class."""
         reply = await self._transport.read(f"/education/classes/{group_id}?$select={','.join(_CLASSES)}")
         if reply.status == 404:
             return None
@@ -329,6 +342,19 @@ def _group(row: wire.GroupRow, mark: Anchor | None) -> DirectoryGroup:
         created=row.created_date_time or "",
         anchor=mark or anchors.group_anchor(row),
     )
+
+
+def _members(rows: Iterable[wire.GroupRow]) -> Iterator[MembersSeen]:
+    """What rows say of members and owners."""
+    for row in rows:
+        for relation, links in (("members", row.members), ("owners", row.owners)):
+            if links:
+                yield MembersSeen(
+                    id=row.id,
+                    relation=relation,
+                    present=tuple(link.id for link in links if link.removed is None),
+                    removed=tuple(link.id for link in links if link.removed is not None),
+                )
 
 
 def _is_unified(row: wire.GroupRow) -> bool:

@@ -104,17 +104,32 @@ class EducationRow(msgspec.Struct, rename="camel", kw_only=True):
     removed: Removed | None = msgspec.field(name="@removed", default=None)
 
 
-class GroupRow(msgspec.Struct, rename="camel", kw_only=True):
-    """A group of /groups/delta or getByIds."""
+class LinkRow(msgspec.Struct):
+    """An entry of `members@delta` or `owners@delta`: somebody in a group, or out of it."""
 
     id: str
-    display_name: str | None = None
+    removed: Removed | None = msgspec.field(name="@removed", default=None)
+
+
+class GroupRow(msgspec.Struct, rename="camel", kw_only=True):
+    """A group of /groups/delta or getByIds. UNSET: not in the answer."""
+
+    id: str
+    display_name: str | msgspec.UnsetType | None = msgspec.UNSET
     mail_nickname: str | msgspec.UnsetType | None = msgspec.UNSET
-    mail: str | None = None
+    mail: str | msgspec.UnsetType | None = msgspec.UNSET
     created_date_time: str | None = None
     group_types: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    unique_name: str | None = None
+    unique_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    members: list[LinkRow] = msgspec.field(name="members@delta", default_factory=list)
+    owners: list[LinkRow] = msgspec.field(name="owners@delta", default_factory=list)
     removed: Removed | None = msgspec.field(name="@removed", default=None)
+
+    @property
+    def about_members_only(self) -> bool:
+        """Whether the row says nothing of the group itself: a large group goes on over several rows."""
+        properties = (self.display_name, self.mail_nickname, self.mail, self.group_types, self.unique_name)
+        return self.removed is None and all(value is msgspec.UNSET for value in properties)
 
 
 class ClassRow(msgspec.Struct, rename="camel", kw_only=True):
