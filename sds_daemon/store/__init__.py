@@ -10,6 +10,7 @@ from sds_daemon.store.links import Link, Links
 from sds_daemon.store.memberships import Membership, Memberships, Role
 from sds_daemon.store.profiles import Profiles, ProfileState
 from sds_daemon.store.runs import ChangeRecord, RunRecord, Runs
+from sds_daemon.store.sightings import Sightings
 from sds_daemon.store.store import Store
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "Role",
     "RunRecord",
     "Runs",
+    "Sightings",
     "Store",
 ]

@@ -25,7 +25,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     `profile` made the link and owns creation, licences and attributes. `created`: we made the object. `rule`: how it
     was found (for `explain`). `licenses_due`: licences are still to be assigned. `deleted`: the object is in the
-    recycle bin or gone. `written`: neutral attribute names and the values last written.
+    recycle bin or gone. `unread`: what the object holds is to be read before anything is planned for it (see `reset`).
+    `written`: neutral attribute names and the values last written.
     """
 
     ref: Ref
@@ -35,6 +36,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     licenses_due: bool = False
     deleted: bool = False
+    unread: bool = False
     written: dict[str, Any] = {}
     linked_at: datetime
 
@@ -112,6 +114,17 @@ class Links:
         with self._database.write() as connection:
             run_many(connection, statement, [{"key_id": key} for key in self.ids(connection, refs).values()])
 
+    def reset(self, profile: str, ref: Ref | None = None) -> int:
+        """Forget what was written to one record's object, or to all objects of a profile, until it is read anew.
+
+        Only links the profile made; how many there were. The directory is not touched.
+        """
+        mine = [self._mine, LINK.c.profile == profile]
+        if ref is not None:
+            mine += [LINK.c.kind == ref.kind.value, LINK.c.sis_id == ref.sis_id]
+        with self._database.write() as connection:
+            return connection.execute(update(LINK).where(*mine).values(written="", unread=True)).rowcount
+
     def mark_deleted(self, object_ids: Iterable[str]) -> None:
         """These objects are deleted in the directory; the links are kept."""
         self._mark(object_ids, deleted=True)
@@ -167,6 +180,7 @@ class Links:
             "rule": link.rule,
             "licenses_due": link.licenses_due,
             "deleted": link.deleted,
+            "unread": link.unread,
             "written": to_json(link.written),
             "linked_at": link.linked_at,
         }
@@ -181,6 +195,7 @@ def _link(row: Any) -> Link:
         rule=row.rule,
         licenses_due=row.licenses_due,
         deleted=row.deleted,
+        unread=row.unread,
         written=from_json(row.written),
         linked_at=row.linked_at,
     )

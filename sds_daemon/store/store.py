@@ -23,6 +23,7 @@ from sds_daemon.store.links import Links
 from sds_daemon.store.memberships import Memberships
 from sds_daemon.store.profiles import Profiles
 from sds_daemon.store.runs import Runs
+from sds_daemon.store.sightings import Sightings
 
 
 class Store:
@@ -38,6 +39,7 @@ class Store:
         self.held = Held(database, clock)
         self.issues = Issues(database, clock)
         self.drift = Drifts(database, clock)
+        self.sightings = Sightings(database)
         self.profiles = Profiles(database, clock)
         self.baselines = Baselines(database, clock)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, ForeignKey, Index, SmallInteger, Table, Text, false, text
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -162,6 +162,7 @@ class LinkRow(SQLModel, table=True):
     rule: str
     licenses_due: bool
     deleted: bool
+    unread: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     written: str = Field(sa_column=_json())
     linked_at: datetime = Field(sa_column=_instant())
 
@@ -324,6 +325,20 @@ class DriftRow(SQLModel, table=True):
     first_seen: datetime = Field(sa_column=_instant())
     last_seen: datetime = Field(sa_column=_instant())
     resolved_at: datetime | None = Field(sa_column=_instant(nullable=True))
+
+
+class SightingRow(SQLModel, table=True):
+    """What a run saw of a record that had changes or issues then."""
+
+    __tablename__ = "sighting"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    profile: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    sis_id: str = Field(primary_key=True)
+    run_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    present: bool
+    facts: str = Field(sa_column=_json())
 
 
 class ProfileStateRow(SQLModel, table=True):

@@ -77,6 +77,9 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         assert store.profiles.state("north").paused is known_of_hand_edits
         assert set(rows.absent("north", MOMENT)) == ({ABSENT} if known_of_hand_edits else set())
         assert [record.drift.member for record in store.drift.open("north")] == [student("007")] * known_of_hand_edits
+        saw = store.sightings.get("north", student(8))
+        assert (saw is not None and saw[1].schools == ("4",)) is (script.stem.removeprefix("schema_") >= "0003")
+        assert not pupil.unread
         store.check()
 
 
