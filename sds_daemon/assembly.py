@@ -10,6 +10,7 @@ from pathlib import Path
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
 from sds_daemon.errors import SdsError, UsageError
+from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
 from sds_daemon.store import Store
 from sds_daemon.sync.cycle import run_cycle
@@ -41,12 +42,18 @@ def make_target(
         settings.tenants[profile.tenant],
         clock,
         class_api=profile.class_api,
-        creating=profile.creates,
+        creating=profile.creates or writes_users(profile),
         licensing=bool(profile.students.licenses or profile.teachers.licenses),
         keep_passwords=profile.keep_passwords,
         read_only=read_only,
         priority=priority,
     )
+
+
+def writes_users(profile: Profile) -> bool:
+    """Whether attributes are chosen that are written to the user itself: that takes the permission creating takes."""
+    chosen = {*profile.students.attributes, *profile.teachers.attributes}
+    return not chosen.isdisjoint(EXTENSION_ATTRIBUTES)
 
 
 @asynccontextmanager

@@ -28,12 +28,15 @@ TEACHER_CHOICES = ("teacher_number", "school", "secondary_email", "middle_name",
 STUDENT_DEFAULTS = ("student_number", "grade", "school")
 TEACHER_DEFAULTS = ("teacher_number", "school")
 
+# Attributes in School Data Sync's own extension of a user: written to the user itself, also in education tenants.
+EXTENSION_ATTRIBUTES = frozenset({"state_id", "secondary_email"})
+
 # Attributes Graph keeps in the education part of a user: writable on accounts mastered on premises.
 EDUCATION_ATTRIBUTES = frozenset(
     {
         *EDUCATION_ANCHOR,
         *("student_number", "teacher_number", "grade", "birth_date", "graduation_year"),
-        *("state_id", "secondary_email"),  # in School Data Sync's extension
+        *EXTENSION_ATTRIBUTES,
     }
 )
 

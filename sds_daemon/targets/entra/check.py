@@ -29,6 +29,7 @@ async def findings(
     creating: bool,
     licenses: Sequence[str],
     domains: Sequence[str],
+    writes_users: bool = False,
 ) -> list[Finding]:
     """Connection, credentials, permissions, domains, licences, education. Faults stand in the list.
 
@@ -41,7 +42,9 @@ async def findings(
     try:
         await transport.roles()
         found.append(Finding(level="ok", topic="credentials", message="the token authority accepts the app"))
-        facts = await preflight.gather(transport, class_api=class_api, creating=creating, licenses=bool(licenses))
+        facts = await preflight.gather(
+            transport, class_api=class_api, creating=creating or writes_users, licenses=bool(licenses)
+        )
         probe = await preflight.probe_education(transport)
     except SdsError as error:
         return [*found, _error("credentials", error)]

@@ -48,17 +48,20 @@ _IMPLIED: dict[str, frozenset[str]] = {
 """Permissions that include another one (Graph docs: permissions reference)."""
 
 
-def needed_permissions(*, education: bool, creating: bool, licenses: bool = False, writing: bool = True) -> list[str]:
+def needed_permissions(
+    *, education: bool, creating: bool, licenses: bool = False, writing: bool = True, plain_groups: bool = False
+) -> list[str]:
     """Application permissions a profile needs, least privilege. Source: Graph docs, permissions per call.
 
     A plain tenant needs User.ReadWrite.All even without creating: attributes are written to the user itself there.
+    `plain_groups`: classes are made by /groups; such a group enters its school as a member of the administrative unit.
     """
     needed = ["User.ReadWrite.All" if writing and (creating or not education) else "User.Read.All"]
     needed.append("Group.ReadWrite.All" if writing else "Group.Read.All")
     needed += ["Member.Read.Hidden", "Organization.Read.All"]
     if education:
         needed.append("EduRoster.ReadWrite.All" if writing else "EduRoster.Read.All")
-    else:
+    if not education or plain_groups:
         needed.append("AdministrativeUnit.ReadWrite.All" if writing else "AdministrativeUnit.Read.All")
     if licenses and writing:
         needed.append("LicenseAssignment.ReadWrite.All")
@@ -101,7 +104,10 @@ async def gather(
     readable = not missing_permissions(roles, ["Organization.Read.All"])
     skus = await _skus(transport) if readable else {}
     education = is_education(probe, skus, class_api)
-    needed = needed_permissions(education=education, creating=creating, licenses=licenses, writing=writing)
+    chosen = class_api_of(class_api, education)
+    needed = needed_permissions(
+        education=education, creating=creating, licenses=licenses, writing=writing, plain_groups=chosen == "groups"
+    )
     missing = missing_permissions(roles, needed)
     if not readable:
         return _unknown_tenant(transport, missing, education, class_api)
@@ -118,7 +124,7 @@ async def gather(
         skus=skus,
         missing_permissions=missing,
         class_api=class_api_of(class_api, education),
-        writable=writable(education=education),
+        writable=writable(education=education, class_api=class_api_of(class_api, education)),
     )
 
 
@@ -150,7 +156,7 @@ def _unknown_tenant(
         skus={},
         missing_permissions=missing,
         class_api=class_api_of(class_api, education),
-        writable=writable(education=education),
+        writable=writable(education=education, class_api=class_api_of(class_api, education)),
     )
 
 
@@ -184,9 +190,10 @@ _ANCHOR = frozenset(attributes.EDUCATION_ANCHOR) - {"primary_role"}
 _PLAIN_USER = frozenset({*attributes.ACCOUNT_IDENTITY, *attributes.ACCOUNT_NAMES, "department", "office_location"})
 _STUDENT = (frozenset(attributes.STUDENT_CHOICES) - {"school"}) | _PLAIN_USER | frozenset(attributes.EDUCATION_ANCHOR)
 _TEACHER = (frozenset(attributes.TEACHER_CHOICES) - {"school"}) | _PLAIN_USER | frozenset(attributes.EDUCATION_ANCHOR)
+_SECTION = frozenset({*attributes.SECTION_CHOICES, *attributes.CLASS_IDENTITY})
 
 
-def writable(*, education: bool) -> dict[RecordKind, frozenset[str]]:
+def writable(*, education: bool, class_api: str = "education") -> dict[RecordKind, frozenset[str]]:
     """Neutral attribute names per kind that the directory can hold. `school` is an attachment, not an attribute.
 
     In a plain tenant the anchor of a section and of a school is held in another attribute (uniqueName, description).
@@ -195,7 +202,7 @@ def writable(*, education: bool) -> dict[RecordKind, frozenset[str]]:
         return {
             RecordKind.STUDENT: _STUDENT,
             RecordKind.TEACHER: _TEACHER,
-            RecordKind.SECTION: frozenset({*attributes.SECTION_CHOICES, *attributes.CLASS_IDENTITY}),
+            RecordKind.SECTION: _SECTION if class_api == "education" else _SECTION - {"class_code"},
             RecordKind.SCHOOL: frozenset({*attributes.SCHOOL_CHOICES, *attributes.SCHOOL_IDENTITY}),
         }
     return {

@@ -108,7 +108,10 @@ async def group_members(reader: BatchReader, ids: Sequence[str]) -> dict[str, Me
 
 
 async def school_members(reader: BatchReader, ids: Sequence[str], *, education: bool) -> dict[str, frozenset[str]]:
-    """Users and classes attached to schools; schools that are gone are left out."""
+    """Users and classes attached to schools; schools that are gone are left out.
+
+    Classes made by /groups are no education classes: only the school's administrative unit lists them.
+    """
     if education:
         urls = {i: [f"/education/schools/{i}/{part}?$select=id" for part in ("users", "classes")] for i in ids}
     else:

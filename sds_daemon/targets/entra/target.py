@@ -89,7 +89,12 @@ class EntraTarget(Target):
         from sds_daemon.targets.entra import check
 
         return await check.findings(
-            self._transport, class_api=self._class_api, creating=creating, licenses=licenses, domains=domains
+            self._transport,
+            class_api=self._class_api,
+            creating=creating,
+            licenses=licenses,
+            domains=domains,
+            writes_users=self._creating,
         )
 
     async def refresh(
@@ -112,7 +117,8 @@ class EntraTarget(Target):
         """Users and classes attached to schools."""
         from sds_daemon.targets.entra import members
 
-        education = (await self.facts()).education
+        facts = await self.facts()
+        education = facts.education and facts.class_api == "education"
         return await members.school_members(self._reader(), ids, education=education)
 
     async def held_values(self, objects: Mapping[Ref, str]) -> dict[Ref, dict[str, str]]:
