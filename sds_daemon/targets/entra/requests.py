@@ -84,7 +84,7 @@ class Requests:
 
     def user_extras(self, change: Change, user_id: str) -> list[Item]:
         """The write that follows when attributes fit the School Data Sync extension alone."""
-        if not self.education:
+        if not self.education or bodies.USER_EXTRAS.keys().isdisjoint(change.values):
             return []
         return self._patch(self._builders.users.by_user_id(user_id), bodies.user_extras(change.values), change, user_id)
 
@@ -139,10 +139,19 @@ class Requests:
 
     def class_extras(self, change: Change, group_id: str) -> list[Item]:
         """The write that follows when attributes of a class made by the education API fit the extension alone."""
-        if not self.education_classes:
+        if not self.education_classes or bodies.CLASS_EXTRAS.keys().isdisjoint(change.values):
             return []
         builder = self._builders.groups.by_group_id(group_id)
         return self._patch(builder, bodies.class_extras(change.values), change, group_id)
+
+    def restore_group(self, change: Change) -> Item:
+        """A deleted group out of the recycle bin (Graph docs: directory-deleteditems-restore). It names no objects:
+
+        a 404 says that it is not in the bin, and is no matter of replication lag.
+        """
+        builder = self._builders.directory.deleted_items.by_directory_object_id(change.object_id or "")
+        info = builder.restore.to_post_request_information(None)
+        return self._item(info, Body(None), change, objects=frozenset())
 
     # Schools
 
@@ -267,7 +276,7 @@ class Requests:
         return Item(
             method=info.http_method.value,
             url=info.url.removeprefix(self._root),
-            body=bodies.with_nulls(info.content, body.clear),
+            body=bodies.with_nulls(info.content, body.clear) if info.content else None,
             objects=objects,
             kind=change.kind,
             changes=(change,),
