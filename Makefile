@@ -7,15 +7,18 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo    set up, then run the whole job on a pretend school district"
 	@echo "make test    set up, then check style, types and layers and run all tests"
+	@echo "make install set up alone; the program is $(BIN)/sds-daemon"
 	@echo "make audit   look the pinned dependencies up in the vulnerability database"
 	@echo "make clean   remove the virtual environment"
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than 3.11: make PYTHON=/path/to/a/newer/python"; exit 1; }
 	@echo "==> making a virtual environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "==> installing the pinned dependencies (about 250 MB, once)"
+	@echo "==> installing the pinned dependencies (about 250 MB, once; a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -35,10 +38,10 @@ demo: $(VENV)/.runtime
 check: $(VENV)/.dev
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> mypy" && $(BIN)/mypy
-	@echo "==> import-linter" && $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@echo "==> import-linter" && $(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.dev
-	@echo "==> tests" && $(BIN)/python -m pytest -n 2 -q $(ARGS)
+	@echo "==> tests (under 15 minutes on two cores)" && $(BIN)/python -m pytest -n 2 -q $(ARGS)
 
 test: check unit
 
