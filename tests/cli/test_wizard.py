@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +274,16 @@ def test_secrets_go_among_the_credentials_of_the_service_where_it_has_a_folder(
         "client_secret": "other",
     }
     assert second.keep == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root shares a file with another group")
+def test_new_file_of_root_can_be_read_by_the_group_its_folder_is_shared_with(tmp_path: Path, clock: FixedClock) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o750)
+    os.chown(folder, 0, 60_001)
+    draft = open_draft(folder / "config.toml", clock)
+    draft.name, draft.source_name, draft.tenant_name = "pilot", "north", "contoso"
+    draft.profile = {"schools": "all", "users": "match"}
+    draft.write()
+    found = draft.path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 60_001, 0o640)

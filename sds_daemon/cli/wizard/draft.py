@@ -111,6 +111,7 @@ class Draft:
         from sds_daemon.config.edit import add_profile
 
         made: list[Path] = []
+        new = not self.path.exists()
         try:
             source, tenant = (self._keep(group, made) for group in ("sources", "tenants"))
             add_profile(self.path, self.name, self._profile(), source=source, tenant=tenant)
@@ -118,6 +119,8 @@ class Draft:
             for path in made:
                 path.unlink(missing_ok=True)
             raise
+        if new:
+            _let_group_read(self.path)
 
     def _keep(self, group: str, made: list[Path]) -> dict[str, dict[str, Any]] | None:
         """The new table of a group by its name, its secrets replaced by references to the files they were put into."""
@@ -136,6 +139,14 @@ class Draft:
     def _profile(self) -> dict[str, Any]:
         head = {"enabled": False, "source": self.source_name, "tenant": self.tenant_name}
         return {**head, **{key: value for key, value in self.profile.items() if value not in (None, {}, ())}}
+
+
+def _let_group_read(path: Path) -> None:
+    """Root's new file in a folder that is shared with a service's group: the service has to read it."""
+    folder = path.absolute().parent.stat()
+    if os.geteuid() == 0 and folder.st_uid == 0 and folder.st_gid != 0:
+        os.chown(path, 0, folder.st_gid)
+        path.chmod(0o640)
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -13,6 +13,7 @@ from sds_daemon.cli.wizard.ask import Asker
 from sds_daemon.cli.wizard.connections import ask_source, ask_tenant
 from sds_daemon.cli.wizard.people import ask_role, ask_users
 from sds_daemon.cli.wizard.scope import ask_attributes, ask_rules, ask_schools
+from sds_daemon.config.load import SYSTEM_FILE
 from sds_daemon.errors import SdsError
 
 if TYPE_CHECKING:
@@ -137,11 +138,14 @@ def say_next_steps(draft: Draft, given: str) -> None:
         f"preview {draft.name}": "every change by kind; --all lists each one",
         f"profiles enable {draft.name}": "",
         f"sync {draft.name}": "the first sync, while you watch",
-        "run": "and from then on, cycle after cycle (a running service: systemctl reload sds-daemon)",
     }
+    if draft.path != SYSTEM_FILE:
+        commands["run"] = "and from then on, cycle after cycle"
     width = max(map(len, commands))
     click.echo("Next:")
     for command, comment in commands.items():
         click.echo(f"  sds-daemon{given} {command:<{width}}  {comment}".rstrip())
+    if draft.path == SYSTEM_FILE:
+        click.echo("  systemctl enable --now sds-daemon; systemctl reload sds-daemon where it runs already")
     if draft.profile["users"] != "match":
         click.echo("The first sync puts the new accounts' passwords into a file of the state directory: docs/graph.md.")
