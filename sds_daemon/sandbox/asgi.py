@@ -40,6 +40,7 @@ class Request:
     body: bytes
     scheme: str = "http"
     raw_path: str = ""
+    http_version: str = "1.1"
 
     def json(self) -> Any:
         """The decoded body; raises ValueError (msgspec.DecodeError) if it is not JSON."""
@@ -106,7 +107,8 @@ async def _read(scope: Scope, receive: Receive) -> Request:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
     raw_path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
-    return Request(scope["method"], scope["path"], query, headers, body, scope.get("scheme", "http"), raw_path)
+    version = scope.get("http_version", "1.1")
+    return Request(scope["method"], scope["path"], query, headers, body, scope.get("scheme", "http"), raw_path, version)
 
 
 async def _write(response: Response, send: Send) -> None:

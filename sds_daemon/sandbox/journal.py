@@ -36,6 +36,7 @@ class Entry(msgspec.Struct):
     body: bytes | None
     form: bool
     fault: str | None
+    http: str | None
 
 
 class Journal:
@@ -78,17 +79,32 @@ class Journal:
         body: bytes | None = None,
         form: bool = False,
         fault: str | None = None,
+        http: str | None = None,
     ) -> int:
         """Keep one request (`n` from `reserve`, else the next number) and return its number.
 
-        `form` says that `body` is a form and not JSON. Header names are expected in lower case.
+        `form` says that `body` is a form and not JSON. Header names are expected in lower case. `http` is the version
+        of the protocol, None for items of a batch.
         """
         number = self.reserve() if n is None else n
         self._open.discard(number)
         when = self._clock.now().timestamp()
         self._rows.append(
             Entry(
-                number, side, when, method, path, query, status, batch, item, _kept(headers), body or None, form, fault
+                number,
+                side,
+                when,
+                method,
+                path,
+                query,
+                status,
+                batch,
+                item,
+                _kept(headers),
+                body or None,
+                form,
+                fault,
+                http,
             )
         )
         return number

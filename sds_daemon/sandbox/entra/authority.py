@@ -171,7 +171,7 @@ class Authority:
         response = await injured(fault, self._tenant.clock, lambda: self._answer(request))
         self._journal.record(
             "authority", request.method, request.path, request.query, response.status, headers=request.headers,
-            body=request.body, form=True, fault=fault.kind if fault else None,
+            body=request.body, form=True, fault=fault.kind if fault else None, http=request.http_version,
         )  # fmt: skip
         return response
 

@@ -63,7 +63,7 @@ class GraphApp:
         finally:
             self._journal.record(
                 "graph", request.method, inside, request.query, status, n=number, headers=request.headers,
-                body=request.body, fault=fault.kind if fault else None,
+                body=request.body, fault=fault.kind if fault else None, http=request.http_version,
             )  # fmt: skip
         return response
 

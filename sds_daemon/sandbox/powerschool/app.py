@@ -56,6 +56,7 @@ class PowerSchoolSandbox:
         self._journal.record(
             SIDE, request.method, path, request.query, response.status,
             headers=request.headers, body=request.body, form=form, fault=fault.kind if fault else None,
+            http=request.http_version,
         )  # fmt: skip
         return response
 
