@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "status": "Show how each profile stands.",
     "runs": "List runs, or show one.",
     "issues": "List or export the records that could not be synced.",
+    "drift": "Show where the directory is not what was written: hand edits.",
     "links": "Show or drop the link between a SIS record and its directory object.",
     "profiles": "List, enable or disable profiles.",
     "approve": "Let held changes go out with the next sync.",

@@ -24,6 +24,7 @@ KIND_WORDS = {
     "class.create": "classes to make",
     "class.update": "classes to update",
     "class.adopt": "classes to adopt",
+    "class.restore": "deleted classes to restore",
     "school_class.add": "classes to attach to their school",
     "school_user.add": "people to attach to their school",
     "school_user.remove": "people to detach from a former school",

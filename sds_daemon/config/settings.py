@@ -187,6 +187,7 @@ class Profile(_Table):
     replace_invalid_characters: bool = False
     keep_passwords: bool = True
     hand_removals: Literal["respect", "restore"] = "respect"
+    recreate_deleted_groups: bool = False
     students: Annotated[PersonRules, _choosing(*STUDENT_DEFAULTS)] = PersonRules(attributes=STUDENT_DEFAULTS)
     teachers: Annotated[PersonRules, _choosing(*TEACHER_DEFAULTS)] = PersonRules(attributes=TEACHER_DEFAULTS)
     sections: Annotated[AttributeChoice, _choosing(*SECTION_DEFAULTS)] = AttributeChoice(attributes=SECTION_DEFAULTS)

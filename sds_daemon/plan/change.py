@@ -22,6 +22,7 @@ class ChangeKind(StrEnum):
     CREATE_CLASS = "class.create"
     UPDATE_CLASS = "class.update"
     ADOPT_CLASS = "class.adopt"
+    RESTORE_CLASS = "class.restore"
     ADD_SCHOOL_CLASS = "school_class.add"
     ADD_SCHOOL_USER = "school_user.add"
     REMOVE_SCHOOL_USER = "school_user.remove"
@@ -55,6 +56,9 @@ class Reason(StrEnum):
     CHANGED_SCHOOL = "changed school"
     LICENSE_DUE = "licences are assigned when an account is made"
     ANCHOR_DUE = "the account is linked"
+    RESTORED = "removed by hand, and hand_removals is restore"
+    DELETED_BY_HAND = "deleted by hand, and recreate_deleted_groups is on"
+    UNDONE = "taken back by a person"
     ADOPTABLE = "an object without our mark holds the name"
     POLICY_KEEPS = "kept by the policy"
     UNPROVED = "the source was not proved to be read whole"
@@ -71,7 +75,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     the container (section or school). `member` is the person or section put in or taken out. `values` are attributes
     under this project's neutral names (see plan/attributes.py); `before` what was last written of the same names.
     `beside` are unchanged attributes the directory keeps in one structured value with changed ones: an update writes
-    such a value whole. `object_id` is the directory object to adopt, for the adopt kinds only.
+    such a value whole. `object_id` is the directory object to adopt or restore, for these kinds only.
     """
 
     kind: ChangeKind

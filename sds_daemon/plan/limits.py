@@ -19,7 +19,9 @@ ADDITIONS = frozenset(
         ChangeKind.ADD_SCHOOL_CLASS,
     }
 )
-CREATIONS = frozenset({ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS})
+CREATIONS = frozenset(
+    {ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS, ChangeKind.RESTORE_CLASS}
+)
 UPDATES = frozenset({ChangeKind.UPDATE_SCHOOL, ChangeKind.UPDATE_USER, ChangeKind.UPDATE_CLASS})
 ADOPTIONS = frozenset({ChangeKind.ADOPT_USER, ChangeKind.ADOPT_CLASS})
 

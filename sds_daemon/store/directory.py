@@ -144,6 +144,14 @@ class Directory:
         with self._database.write() as connection:
             run_many(connection, gone, ({**blank, "id": key, "state": state} for key in ids))
 
+    def revive(self, kind: str, ids: Iterable[str]) -> None:
+        """Objects this program brought back from the recycle bin: as they were, whatever reads show for a while."""
+        target = _TABLES[kind]
+        with self._database.write() as connection:
+            for part in chunks(ids):
+                mine = (target.c.directory == self._number) & target.c.id.in_(part)
+                connection.execute(update(target).where(mine).values(state=PRESENT, remembered=self._clock.now()))
+
     def users_by(self, key: UserKey, values: Iterable[str]) -> dict[str, list[DirectoryUser]]:
         """Present users by userPrincipalName, mail or mailNickname: whole values, case-insensitive.
 

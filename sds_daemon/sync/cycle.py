@@ -14,6 +14,7 @@ from sds_daemon.roster.records import RecordKind, Snapshot
 from sds_daemon.store import Baseline, Lease
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
 from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
+from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
@@ -122,12 +123,15 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, acc
     store_matches(world, job.clock)
     adopt_anchored(world, job.clock)
     await recall_written(world, job.target)
-    await record_found_memberships(world, job.target, run.id)
+    strange = await record_found_memberships(world, job.target, run.id)
+    await heed_hand_edits(world, job.target, job.clock)
     world.managed = memberships.by_container(profile.name)
     job.progress("planning", 0, None)
     changes, unproved = make_changes(world)
     plan = gate(world, changes, unproved, first_sync=accepted is None)
     plan, release, number = keep_held(store, profile, run.id, plan)
+    if not job.preview:
+        run.notices += report_drift(world, store, strange)
     baseline = baseline_of(snapshot, accepted)
     return Decision(world=world, plan=plan, release=release, held_number=number, baseline=baseline)
 

@@ -109,6 +109,7 @@ class RunLedger:
         """
         succeeded = [outcome for outcome in outcomes if outcome.result in SUCCESS]
         self._link(succeeded)
+        self._restore(outcomes)
         self._write_attributes(succeeded)
         self._memberships.add([_membership(o.change) for o in succeeded if o.change.kind in ADD_KINDS], self._run_id)
         self._memberships.remove([_membership(o.change) for o in succeeded if o.change.kind in REMOVE_KINDS])
@@ -149,6 +150,16 @@ class RunLedger:
         elif "user_principal_name" in values:
             upn, alias = str(values["user_principal_name"]), str(values["mail_nickname"])
             self._directory.remember_user(DirectoryUser(id=object_id, upn=upn, mail_nickname=alias))
+
+    def _restore(self, outcomes: Sequence[Outcome]) -> None:
+        """A group brought back is there again; one that was not in the recycle bin is gone for good."""
+        restores = [outcome for outcome in outcomes if outcome.change.kind is ChangeKind.RESTORE_CLASS]
+        back = [o.change.object_id for o in restores if o.result in SUCCESS and o.change.object_id]
+        gone = [o.change.object_id for o in restores if o.status == 404 and o.change.object_id]
+        if back:
+            self._directory.revive("group", back)
+        if gone:
+            self._directory.forget("group", gone, purged=True)
 
     def _new_link(self, outcome: Outcome) -> Link:
         change = outcome.change

@@ -23,6 +23,8 @@ def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
     reachable = world.reachable()
     for section in world.snapshot.sections.values():
         ref = section_ref(section.id)
+        if ref in world.restorable and not section.frozen:
+            changes.append(_restore(ref, world.restorable[ref]))
         if section.frozen or ref in world.blocked or not _complete(world, section):
             continue
         values = world.writable(
@@ -43,6 +45,11 @@ def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
             if change.kind is ChangeKind.CREATE_CLASS:
                 present.add(ref)
     return changes, frozenset(present)
+
+
+def _restore(ref: Ref, object_id: str) -> Change:
+    """Back from the recycle bin with everything in it; the next cycle looks who that is."""
+    return Change(kind=ChangeKind.RESTORE_CLASS, subject=ref, object_id=object_id, reason=Reason.DELETED_BY_HAND)
 
 
 def _complete(world: World, section: Section) -> bool:

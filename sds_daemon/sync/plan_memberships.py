@@ -63,7 +63,13 @@ def section_demand(section: Section, reachable: frozenset[Ref]) -> Demand:
 
 def _adds(world: World, container: Ref, demanded: Demand) -> list[Change]:
     missing = demanded - world.managed.get(container, frozenset())
-    return [Change(kind=ADD[role], subject=container, member=member) for role, member in sorted(missing)]
+    changes = [Change(kind=ADD[role], subject=container, member=member) for role, member in sorted(missing)]
+    if world.profile.hand_removals == "restore":
+        changes += [
+            Change(kind=ADD[role], subject=container, member=member, reason=Reason.RESTORED)
+            for role, member in sorted(demanded & world.absent.get(container, frozenset()))
+        ]
+    return changes
 
 
 def _section_removals(world: World, section: Section, demanded: Demand) -> Iterator[Change]:

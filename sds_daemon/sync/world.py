@@ -53,7 +53,9 @@ class World(msgspec.Struct, kw_only=True):
     """Snapshot, directory and record of one profile in one cycle.
 
     `known`: all links of the source and tenant. `managed`: memberships of this profile's classes and schools.
-    `blocked`: schools and sections that may not be written to this time (deleted by hand, invalid record).
+    `absent`: those of them that somebody removed by hand. `blocked`: schools and sections that may not be written to
+    this time (deleted by hand, invalid record). `restorable`: sections whose deleted group is to be brought back, with
+    its object id; `returned`: sections whose group was deleted and is there again.
     """
 
     profile: Profile
@@ -66,7 +68,10 @@ class World(msgspec.Struct, kw_only=True):
     issues: IssueList
     known: dict[Ref, Link] = {}
     managed: Managed = {}
+    absent: Managed = {}
     blocked: set[Ref] = set()
+    restorable: dict[Ref, str] = {}
+    returned: dict[Ref, str] = {}
 
     @property
     def source_uuid(self) -> str:

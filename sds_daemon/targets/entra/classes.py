@@ -14,7 +14,7 @@ from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.targets.entra.batch import Answer
 from sds_daemon.targets.entra.bodies import CLASS_EXTRAS
-from sds_daemon.targets.entra.creating import create, finish, mail_of, write
+from sds_daemon.targets.entra.creating import create, finish, mail_of, restore, write
 from sds_daemon.targets.entra.errors import Problem
 from sds_daemon.targets.entra.outcomes import failed, outcome, verdict_of
 from sds_daemon.targets.entra.requests import MULTI_ADD, Add, read
@@ -59,6 +59,7 @@ class ClassStrand(Strand):
         super().__init__(ctx, ref)
         self._make = next((change for change in changes if change.kind in _MAKING), None)
         self._update = next((change for change in changes if change.kind is ChangeKind.UPDATE_CLASS), None)
+        self._restore = next((change for change in changes if change.kind is ChangeKind.RESTORE_CLASS), None)
         self._adds = [change for change in changes if change.kind in _ADDS]
         self._removals = _removals(changes)
         self._queues: tuple[deque[Add], ...] = (deque(), deque(), deque())  # owners, teachers as members, students
@@ -98,6 +99,8 @@ class ClassStrand(Strand):
 
     def ready(self) -> bool:
         """Whether the class can be made or written now, or enough people are there for a request."""
+        if self._restore is not None:
+            return True
         if self._make is not None:
             return self._can_make()
         if self._waiting:
@@ -116,6 +119,9 @@ class ClassStrand(Strand):
 
     async def run(self) -> None:
         """Make it, write it, fill it; empty it when nobody is waited for."""
+        if self._restore is not None:
+            change, self._restore = self._restore, None
+            self.ctx.recorder.settle(await restore(self.ctx, change))
         if self._make is not None:
             await self._making(self._make)
         group_id = self.ctx.objects.id_of(self.ref)

@@ -14,6 +14,7 @@ from sds_daemon.targets.entra.bodies import BadAttribute
 from sds_daemon.targets.entra.errors import Problem
 from sds_daemon.targets.entra.find import Found, Seen
 from sds_daemon.targets.entra.outcomes import decide, failed, outcome, personal_values, verdict_of
+from sds_daemon.targets.entra.requests import read
 from sds_daemon.targets.entra.strands import Context
 
 ATTEMPTS = 10
@@ -132,6 +133,26 @@ async def write(ctx: Context, change: Change, build: Callable[[], list[Item]]) -
             return outcome(change, answer)
     result = Result.DONE if items else Result.ALREADY
     return Outcome(change=change, result=result, status=status, object_id=change.object_id)
+
+
+async def restore(ctx: Context, change: Change) -> Outcome:
+    """Bring a group back from the recycle bin; one that is not there, but is alive, is back already.
+
+    An outcome with status 404 says that it is gone for good.
+    """
+    answer = await ctx.send(ctx.requests.restore_group(change))
+    if answer.ok or answer.status != 404:
+        return outcome(change, answer)
+    alive = await ctx.send(read(f"/groups/{change.object_id}", select="id"))
+    if alive.ok:
+        return Outcome(change=change, result=Result.ALREADY, status=alive.status)
+    if answer.attempts > 1:
+        detail = "the first answer was lost and the group cannot be seen yet; the next run looks again"
+        return Outcome(change=change, result=Result.DEFERRED, detail=detail)
+    if alive.status == 404:
+        detail = "the group is not in the recycle bin any more; the next run makes it anew"
+        return failed(change, IssueCode.OBJECT_DELETED, detail, status=404)
+    return outcome(change, alive)
 
 
 async def finish(ctx: Context, made: Outcome, extras: list[Item], names: Iterable[str]) -> Outcome:

@@ -14,7 +14,9 @@ from sds_daemon.targets.entra.errors import GraphError, Problem, Verdict, classi
 
 CREATES = frozenset({ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS})
 ADDS = MEMBERSHIP_KINDS - REMOVALS
-_CLASS_KINDS = frozenset({ChangeKind.CREATE_CLASS, ChangeKind.UPDATE_CLASS, ChangeKind.ADOPT_CLASS})
+_CLASS_KINDS = frozenset(
+    {ChangeKind.CREATE_CLASS, ChangeKind.UPDATE_CLASS, ChangeKind.ADOPT_CLASS, ChangeKind.RESTORE_CLASS}
+)
 
 _LATER = {
     Problem.THROTTLED: "the directory refused for want of quota to the end",
