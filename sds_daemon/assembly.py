@@ -13,9 +13,11 @@ from sds_daemon.errors import SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
 from sds_daemon.store import Store
+from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.summary import RunSummary
+from sds_daemon.sync.trace import Trace
 from sds_daemon.sync.trial import try_identity
 from sds_daemon.targets.base import Target, TenantFacts
 
@@ -141,6 +143,14 @@ async def preview_profile(
     """One cycle up to the plan. Raises SdsError."""
     async with rehearsal(settings, profile, clock, progress=progress) as job:
         return await run_cycle(job)
+
+
+async def explain_now(
+    settings: Settings, profile: Profile, clock: Clock, asked: Asked, *, progress: Progress = no_progress
+) -> list[Trace]:
+    """Why a record is, or is not, where it should be: one cycle up to the plan, and what it knows. Raises SdsError."""
+    async with rehearsal(settings, profile, clock, progress=progress) as job:
+        return await explain_present(job, asked)
 
 
 async def check_profile(

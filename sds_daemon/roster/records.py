@@ -166,7 +166,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
 
     `rosters_complete`: all teachers of a section are known (bulk reader), not the lead teacher alone (v1 reader).
     `absences`: students named by active enrollments but not among `students`, with the reason, and their home school
-    where known.
+    where known. `origins`: the call that brings records of a kind, and "roster" for the people of a section, as text
+    with {school} and {id} to be filled in.
     """
 
     source_uuid: str
@@ -184,3 +185,4 @@ class Snapshot(msgspec.Struct, kw_only=True):
     problems: list[RecordProblem] = []
     calls: int = 0
     notices: list[str] = []
+    origins: dict[str, str] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sds_daemon.roster.records import Snapshot
+from sds_daemon.roster.records import Ref, Snapshot
 
 Progress = Callable[[str, int, int | None], None]
 """Called with (stage in words, done, total or None) while reading."""
@@ -78,6 +78,13 @@ class Source(ABC):
         self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
     ) -> Snapshot:
         """Read the scope. Raises SourceError, ConfigurationError for schools that do not exist, Interrupted."""
+
+    async def look_up(self, ref: Ref) -> str:
+        """What the source says of one record asked for alone, in words without names; empty where it cannot be asked.
+
+        For `explain`. Raises SourceError.
+        """
+        return ""
 
     @abstractmethod
     async def close(self) -> None:

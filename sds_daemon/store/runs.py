@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
@@ -85,9 +85,17 @@ class ChangeRecord(msgspec.Struct, kw_only=True):
     settled_at: datetime | None
 
 
+class StoredChange(msgspec.Struct, frozen=True):
+    """A change and the run it belongs to."""
+
+    run_id: int
+    record: ChangeRecord
+
+
 Numbers = list[int]  # named here, since Runs.list hides the built-in name from the class body
 RunRecords = list[RunRecord]
 Intentions = list[tuple[Change, datetime]]
+StoredChanges = list[StoredChange]
 
 
 class Runs:
@@ -223,6 +231,21 @@ class Runs:
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=1000).execute(query).mappings():
                 yield _change_record(row)
+
+    def about(self, profile: str, ref: Ref, limit: int = 500) -> StoredChanges:
+        """Changes of a profile's runs that write a record or put it in or out of something, newest run first.
+
+        Looks through all changes kept (a second for a million): for a person's question, not for a cycle.
+        """
+        kind, sis_id = ref.kind.value, ref.sis_id
+        subject = and_(CHANGE.c.subject_kind == kind, CHANGE.c.subject_id == sis_id)
+        member = and_(CHANGE.c.member_kind == kind, CHANGE.c.member_id == sis_id)
+        runs = select(RUN.c.id).where(RUN.c.profile == profile, RUN.c.kind != "preview")
+        order = (CHANGE.c.run_id.desc(), *(CHANGE.c[name] for name in KEY[1:]))
+        query = select(CHANGE).where(or_(subject, member), CHANGE.c.run_id.in_(runs)).order_by(*order).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [StoredChange(int(row["run_id"]), _change_record(row)) for row in rows]
 
     def counts(self, run_id: int) -> dict[str, dict[str, int]]:
         """Changes of a run by state and kind."""

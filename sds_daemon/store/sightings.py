@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import msgspec
 from sqlalchemy import ColumnElement, delete, select
@@ -24,7 +24,7 @@ class Sightings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, profile: str, run_id: int, seen: Mapping[Ref, Sighting]) -> None:
+    def record(self, profile: str, run_id: int, seen: Iterable[tuple[Ref, Sighting]]) -> None:
         """Store what a run saw, in place of what an earlier one saw of the same records."""
         rows = (
             {
@@ -35,7 +35,7 @@ class Sightings:
                 "present": sighting.present,
                 "facts": _encode(sighting).decode(),
             }
-            for ref, sighting in seen.items()
+            for ref, sighting in seen
         )
         with self._database.write() as connection:
             run_many(connection, upsert(ROW), rows)

@@ -21,6 +21,7 @@ from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.planner import make_changes, store_matches
 from sds_daemon.sync.recovery import recover_creates
 from sds_daemon.sync.run import Run
+from sds_daemon.sync.sightings import record_sightings
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.world import World
 from sds_daemon.targets.base import TenantFacts
@@ -142,6 +143,7 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     job.store.runs.record_plan(run.id, plan.changes)
     job.store.runs.record_plan(run.id, plan.skipped, "skipped")
     job.store.runs.record_plan(run.id, plan.held, "held")
+    record_sightings(decision.world, plan, job.store, run.id)
     ledger = RunLedger(
         store=job.store,
         clock=job.clock,

@@ -12,9 +12,9 @@ GONE = Sighting(absent="not among the students of school 4")
 
 
 def test_the_newest_sighting_of_a_record_is_kept(store: Store) -> None:
-    store.sightings.record("north", 1, {student(7): SEEN, teacher(7): SEEN})
-    store.sightings.record("north", 2, {student(7): GONE})
-    store.sightings.record("south", 3, {student(7): SEEN})
+    store.sightings.record("north", 1, {student(7): SEEN, teacher(7): SEEN}.items())
+    store.sightings.record("north", 2, {student(7): GONE}.items())
+    store.sightings.record("south", 3, {student(7): SEEN}.items())
     assert store.sightings.get("north", student(7)) == (2, GONE)
     assert store.sightings.get("north", teacher(7)) == (1, SEEN)
     assert store.sightings.get("north", section(7)) is None
@@ -23,8 +23,8 @@ def test_the_newest_sighting_of_a_record_is_kept(store: Store) -> None:
 
 
 def test_one_record_or_a_whole_profile_is_forgotten(store: Store) -> None:
-    store.sightings.record("north", 1, {student(7): SEEN, student(8): SEEN})
-    store.sightings.record("south", 2, {student(7): SEEN})
+    store.sightings.record("north", 1, {student(7): SEEN, student(8): SEEN}.items())
+    store.sightings.record("south", 2, {student(7): SEEN}.items())
     assert store.sightings.forget("north", student(7)) == 1
     assert store.sightings.get("north", student(7)) is None
     assert store.sightings.get("north", student(8)) is not None
@@ -33,7 +33,7 @@ def test_one_record_or_a_whole_profile_is_forgotten(store: Store) -> None:
 
 
 def test_a_sighting_tells_nobody_looked_from_nobody_found(store: Store) -> None:
-    store.sightings.record("north", 1, {student(7): SEEN, student(8): Sighting(candidates=())})
+    store.sightings.record("north", 1, {student(7): SEEN, student(8): Sighting(candidates=())}.items())
     asked = [store.sightings.get("north", student(number)) for number in (7, 8)]
     assert [saw[1].candidates for saw in asked if saw] == [None, ()]
 

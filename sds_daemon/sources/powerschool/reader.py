@@ -27,6 +27,14 @@ from sds_daemon.sources.powerschool.scope import select_schools
 from sds_daemon.sources.powerschool.sections import complete_terms, make_sections, read_courses, read_section_rows
 from sds_daemon.sources.powerschool.year import choose_year, years_to_ask
 
+ORIGINS = {
+    "school": "/ws/v1/district/school",
+    "section": "/ws/v1/school/{school}/section",
+    "student": "/ws/v1/school/{school}/student",
+    "teacher": "/ws/v1/school/{school}/staff",
+    "roster": "/ws/v1/section/{id}/section_enrollment",
+}
+
 
 class Reader(ABC):
     """One way to read a whole snapshot. A source has several and serves each snapshot by one of them."""
@@ -96,4 +104,5 @@ class V1Reader(Reader):
             problems=desk.problems,
             calls=session.calls,
             notices=desk.notices,
+            origins=ORIGINS,
         )

@@ -8,12 +8,13 @@ from typing import Any
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import SourceRefused
-from sds_daemon.roster.records import Snapshot
+from sds_daemon.roster.records import Ref, Snapshot
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Scope, Source, no_progress
 from sds_daemon.sources.powerschool.check import check_source
 from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.district import read_facts, read_schools
+from sds_daemon.sources.powerschool.lookup import look_up
 from sds_daemon.sources.powerschool.reader import Reader, V1Reader
 from sds_daemon.sources.powerschool.scope import choosable
 
@@ -51,6 +52,10 @@ class PowerSchoolSource(Source):
         session = Session(self._client, stop)
         reader = await _usable_reader(session)
         return await reader.read(session, scope, self._clock, progress)
+
+    async def look_up(self, ref: Ref) -> str:
+        """What the server says of one record. Raises SourceError."""
+        return await look_up(Session(self._client), ref)
 
     async def close(self) -> None:
         """Release connections. May be called twice."""
