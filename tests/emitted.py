@@ -23,6 +23,7 @@ _UNIT = "/directory/administrativeUnits/{administrativeUnit-id}"
 READS: dict[str, set[str]] = {
     "ages.Ages._is_deleted": {"/directory/deletedItems/{directoryObject-id}"},
     "classes.ClassStrand._with_mail": {_GROUP},
+    "creating.restore": {_GROUP},
     "classes.ClassStrand._sifted": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "facts": {"/organization", "/subscribedSkus", "/education/schools"},
     "find.Finder._user": {"/users", _PERSON},
@@ -50,6 +51,7 @@ WRITES: dict[str, set[str]] = {
     "requests.Requests.create_class": {"POST /groups", "POST /education/classes"},
     "requests.Requests.update_class": {f"PATCH {_GROUP}", f"PATCH {_CLASS}"},
     "requests.Requests.class_extras": {f"PATCH {_GROUP}"},
+    "requests.Requests.restore_group": {"POST /directory/deletedItems/{directoryObject-id}/restore"},
     "requests.Requests.create_school": {"POST /directory/administrativeUnits", "POST /education/schools"},
     "requests.Requests.update_school": {f"PATCH {_UNIT}", f"PATCH {_SCHOOL}"},
     "requests.Requests.add_many": {f"PATCH {_GROUP}"},

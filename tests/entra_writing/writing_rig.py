@@ -97,6 +97,10 @@ def license_of(ref: Ref, *skus: str) -> Change:
     return Change(kind=ChangeKind.ASSIGN_LICENSE, subject=ref, values={"licenses": list(skus)})
 
 
+def restore_of(ref: Ref, object_id: str = "g1") -> Change:
+    return Change(kind=ChangeKind.RESTORE_CLASS, subject=ref, object_id=object_id)
+
+
 def update(kind: ChangeKind, ref: Ref, beside: dict[str, Any] | None = None, **values: Any) -> Change:
     return Change(kind=kind, subject=ref, values=values, beside=beside or {})
 

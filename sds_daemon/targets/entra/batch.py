@@ -16,7 +16,8 @@ class Item(msgspec.Struct, kw_only=True, eq=False):
     share one are never in flight together. `needs` are ids that must be visible for it to succeed, besides `objects`;
     a 404 is lag while one of them is young (`BatchExecutor.born`). `writes` is the published cost, `adds` how many
     references a multi-add carries. `create` marks a request that must not be repeated blindly. `education` marks calls
-    under /education, which may be outside the write quota. `units` is the read cost.
+    under /education, which may be outside the write quota. `units` is the read cost. `alone`: sent by itself, since a
+    $batch takes no POST without a body.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Item(msgspec.Struct, kw_only=True, eq=False):
     changes: tuple[Change, ...] = ()
     create: bool = False
     education: bool = False
+    alone: bool = False
 
 
 class Answer(msgspec.Struct, kw_only=True, eq=False):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from sds_daemon.errors import SdsError, TargetError, TargetRefused, TargetUnreachable
 from sds_daemon.targets.entra import wire
 from sds_daemon.targets.entra.batch import Answer, Item
@@ -197,12 +199,18 @@ class BatchExecutor:
     # One batch.
 
     async def _post(self, entries: list[Entry], chain: bool) -> None:
+        """Send entries: in one $batch, but for those that must go by themselves."""
+        parts = [[entry] for entry in entries if entry.item.alone]
+        parts.append([entry for entry in entries if not entry.item.alone])
+        await asyncio.gather(*(self._post_part(part, chain) for part in parts if part))
+
+    async def _post_part(self, entries: list[Entry], chain: bool) -> None:
         started = self._now()
         try:
             self._before_send([entry.item for entry in entries])
             for entry in entries:
                 entry.sends += 1
-            reply = await self._transport.post_batch(wire.encode_batch([e.item for e in entries], chain=chain))
+            reply = await self._reply([entry.item for entry in entries], chain)
         except TargetUnreachable as error:
             self._no_answer(entries, started, sent=isinstance(error, Unanswered) and error.sent, status=0)
         except SdsError as error:
@@ -213,7 +221,16 @@ class BatchExecutor:
         else:
             await self._sort(entries, reply, started)
 
+    async def _reply(self, items: list[Item], chain: bool) -> Reply:
+        if items[0].alone:
+            return await self._transport.request(items[0].method, items[0].url)
+        return await self._transport.post_batch(wire.encode_batch(items, chain=chain))
+
     async def _sort(self, entries: list[Entry], reply: Reply, started: float) -> None:
+        if entries[0].item.alone:
+            answer = wire.BatchResponse("0", reply.status, dict(reply.headers), msgspec.Raw(reply.body))
+            await self._settle(entries, {"0": answer}, reply.token_number)
+            return
         responses = wire.decode_batch(reply.body) if reply.ok or reply.status == 424 else None
         if responses is not None:
             self._streak = 0

@@ -151,7 +151,9 @@ class Requests:
         """
         builder = self._builders.directory.deleted_items.by_directory_object_id(change.object_id or "")
         info = builder.restore.to_post_request_information(None)
-        return self._item(info, Body(None), change, objects=frozenset())
+        item = self._item(info, Body(None), change, objects=frozenset())
+        item.alone = True
+        return item
 
     # Schools
 
