@@ -55,8 +55,8 @@ class Journal:
 
     @property
     def dropped(self) -> int:
-        """Rows numbered but no longer kept."""
-        return self._last - len(self._rows)
+        """Rows numbered but no longer kept; requests still being answered are not among them."""
+        return self._last - len(self._rows) - len(self._open)
 
     def reserve(self) -> int:
         """A row number to be recorded later, so that a batch comes before its items."""
