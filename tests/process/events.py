@@ -161,7 +161,8 @@ def changing() -> list[Event]:
             "attributes of people change",
             classroom(7108),
             [
-                {"op": "update_student", "student": pupil_of(7108), "last_name": "Newname", "grade": 10, "number": "new-1"},
+                {"op": "update_student", "student": pupil_of(7108), "last_name": "Newname", "grade": 10},
+                {"op": "update_student", "student": pupil_of(7108), "number": "new-1"},
                 {"op": "update_teacher", "teacher": 9108, "first_name": "Tina", "teacher_number": "T-2"},
             ],
             people,

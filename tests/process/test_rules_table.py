@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from rig import Rig
+
 from process import events, town
 from process.events import CONTROL, OTHER, STAGE, Event
 from process.town import State
-from rig import Rig
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
@@ -171,7 +172,7 @@ class TestAddOnly(RuleTable):
     policy = "add-only"
 
     def test_what_the_policy_keeps_stays_visible(self, outcome: Outcome) -> None:
-        leavers = len([line for line in leaver_lines(outcome)]) + 1  # and the one removed by hand
+        leavers = len(leaver_lines(outcome)) + 1  # and the one removed by hand
         assert outcome.second["skipped"] == {"owner.remove": 3, "member.remove": 3 + leavers, "school_user.remove": 2}
 
 

@@ -169,11 +169,16 @@ def plain_group(values: Mapping[str, Any], *, extended: bool) -> Body:
     return _extended(body, values, GROUP_EXTRAS) if extended else body
 
 
-def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool) -> Body:
-    """Our anchor on a group, in `uniqueName`, and School Data Sync's own marks where the tenant knows them."""
-    body.model.unique_name = unique_name(source_uuid, ref)
-    body.empty = False
+def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool, new: bool = True) -> Body:
+    """Our anchor on a new group, in `uniqueName`, and School Data Sync's own marks where the tenant knows them.
+
+    `uniqueName` can be set at creation alone (Graph docs: group): an adopted group is known by its link.
+    """
+    if new:
+        body.model.unique_name = unique_name(source_uuid, ref)
+        body.empty = False
     if extended:
+        body.empty = False
         marks = {"ObjectType": "Section", "SyncSource": "SIS", "AnchorId": f"Section_{ref.sis_id}", "Status": "Active"}
         body.model.additional_data.update({EXTENSION + name: value for name, value in marks.items()})
     return body

@@ -131,7 +131,7 @@ class Requests:
         if not self.education_classes:
             body = bodies.plain_group(change.values, extended=self.education)
             if _source(change):
-                bodies.mark_group(body, change.subject, _source(change), extended=self.education)
+                bodies.mark_group(body, change.subject, _source(change), extended=self.education, new=False)
             return self._patch(self._builders.groups.by_group_id(group_id), body, change, group_id)
         builder = self._builders.education.classes.by_education_class_id(group_id)
         items = self._patch(builder, bodies.education_class(change.sent), change, group_id, education=True)
