@@ -15,6 +15,7 @@ from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_
 from sds_daemon.store import Store
 from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
+from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.trace import Trace
@@ -81,6 +82,7 @@ async def sync_profile(
     clock: Clock,
     *,
     accept_shrink: bool = False,
+    only: Focus | None = None,
     priority: str = "bulk",
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = no_progress,
@@ -100,6 +102,7 @@ async def sync_profile(
             state_dir=settings.daemon.state_dir,
             lag_horizon=settings.tenants[profile.tenant].lag_horizon,
             accept_shrink=accept_shrink,
+            only=only,
             stop=stop,
             progress=progress,
         )
@@ -138,10 +141,16 @@ async def rehearsal(
 
 
 async def preview_profile(
-    settings: Settings, profile: Profile, clock: Clock, *, progress: Progress = no_progress
+    settings: Settings,
+    profile: Profile,
+    clock: Clock,
+    *,
+    only: Focus | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[RunSummary, Decision | None]:
     """One cycle up to the plan. Raises SdsError."""
     async with rehearsal(settings, profile, clock, progress=progress) as job:
+        job.only = only
         return await run_cycle(job)
 
 

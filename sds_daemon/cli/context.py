@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sds_daemon.clock import Clock
     from sds_daemon.config.settings import Settings
     from sds_daemon.store import Store
+    from sds_daemon.sync.focus import Focus
 
 
 @dataclass
@@ -116,6 +117,29 @@ def stopping() -> Iterator[Callable[[], bool]]:
     finally:
         for number in watched:
             loop.remove_signal_handler(number)
+
+
+def focus_options(function: click.decorators.FC) -> click.decorators.FC:
+    """`--person ID` and `--section ID`, passed on as `person` and `section`."""
+    person = click.option(
+        "--person",
+        metavar="ID",
+        help='This person alone: a SIS ID, "student 12", "teacher 7", or a user principal name.',
+    )
+    section = click.option("--section", metavar="ID", help="This section alone (SIS ID).")
+    return person(section(function))
+
+
+def focus_of(person: str | None, section: str | None) -> Focus | None:
+    """What `focus_options` were given; None for the whole profile. Raises UsageError for both."""
+    from sds_daemon.errors import UsageError
+    from sds_daemon.sync.focus import Focus
+
+    if person is not None and section is not None:
+        raise UsageError("--person and --section do not go together", remedy="give one of them")
+    if person is not None:
+        return Focus("person", person)
+    return Focus("section", section) if section is not None else None
 
 
 pass_context = click.make_pass_decorator(CommandContext, ensure=True)

@@ -43,6 +43,7 @@ def print_summary(summary: RunSummary, decision: Decision | None, *, as_json: bo
         return
     click.echo(f"run {summary.run} of profile {summary.profile}: {summary.status} in {summary.seconds:.1f} s")
     _print_proof(summary)
+    _print_focus(summary)
     _print_counts("applied", summary.applied)
     _print_counts("kept back", summary.skipped)
     _print_counts("waiting for approval", summary.held)
@@ -70,12 +71,14 @@ def print_preview(summary: RunSummary, decision: Decision | None, *, as_json: bo
         return
     click.echo(f"preview of profile {summary.profile}: nothing was written")
     _print_proof(summary)
+    _print_focus(summary)
     if plan is None or not (plan.changes or plan.skipped or plan.held):
-        click.echo("nothing to do: the directory is what the source says")
+        click.echo("nothing to do for it" if summary.only else "nothing to do: the directory is what the source says")
     else:
         _print_changes("would be applied", plan.changes, everything=everything)
         _print_withheld("kept back", plan.skipped)
         _print_withheld("would wait for approval", plan.held)
+    _print_seats(summary)
     _print_issues(summary)
     for notice in summary.notices:
         click.echo(f"note: {notice}")
@@ -89,6 +92,7 @@ def print_plan_counts(summary: RunSummary) -> None:
     _print_counts("a first sync would apply", summary.planned)
     _print_counts("would keep back", summary.skipped)
     _print_counts("would hold for approval", summary.held)
+    _print_seats(summary)
     if summary.issues:
         click.echo("could not sync:")
     for code, count in sorted(summary.issues.items()):
@@ -159,6 +163,23 @@ def _print_counts(title: str, counts: dict[str, int]) -> None:
         click.echo(f"{title}:")
     for kind, count in counts.items():
         click.echo(f"  {count:>7}  {KIND_WORDS.get(kind, kind)}")
+
+
+def _print_focus(summary: RunSummary) -> None:
+    if summary.only is None:
+        return
+    rest = sum(summary.elsewhere.values())
+    click.echo(f"{summary.only} alone; {rest} other changes are left for a whole sync" + (":" if rest else ""))
+    for kind, count in summary.elsewhere.items():
+        click.echo(f"  {count:>7}  {KIND_WORDS.get(kind, kind)}")
+
+
+def _print_seats(summary: RunSummary) -> None:
+    if summary.seats:
+        click.echo("licence seats:")
+    for seat in summary.seats:
+        short = f": {seat.short} too few" if seat.short else ""
+        click.echo(f"  {seat.needed:>7}  of {seat.free} free seats of {seat.part_number}{short}")
 
 
 def _print_issues(summary: RunSummary) -> None:

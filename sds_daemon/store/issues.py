@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, tuple_, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
@@ -43,8 +43,13 @@ class Issues:
         self._database = database
         self._clock = clock
 
-    def record(self, profile: str, run_id: int, issues: Sequence[Issue]) -> IssueReport:
-        """Store all issues of a whole run: those it did not meet are resolved. One that returns is new again."""
+    def record(
+        self, profile: str, run_id: int, issues: Sequence[Issue], *, resolve: Collection[Ref] | None = None
+    ) -> IssueReport:
+        """Store all issues of a whole run: those it did not meet are resolved. One that returns is new again.
+
+        `resolve`: only issues of these records may be resolved, since the run worked on no others.
+        """
         now = self._clock.now()
         given = {issue.key: issue for issue in issues}
         with self._database.write() as connection:
@@ -54,12 +59,30 @@ class Issues:
                 for key, issue in given.items()
             )
             run_many(connection, upsert(ISSUE), rows)
-            stale = (ISSUE.c.profile == profile, ISSUE.c.resolved_at.is_(None), ISSUE.c.run_id != run_id)
+            stale = [ISSUE.c.profile == profile, ISSUE.c.resolved_at.is_(None), ISSUE.c.run_id != run_id]
+            if resolve is not None:
+                keys = [(ref.kind.value, ref.sis_id) for ref in resolve]
+                stale.append(tuple_(ISSUE.c.kind, ISSUE.c.sis_id).in_(keys))
             connection.execute(update(ISSUE).where(*stale).values(resolved_at=now))
         return IssueReport(
             new=[issue for key, issue in given.items() if key not in before],
-            resolved=[record.issue for key, record in before.items() if key not in given],
+            resolved=[
+                record.issue
+                for key, record in before.items()
+                if key not in given and (resolve is None or record.issue.ref in resolve)
+            ],
         )
+
+    def forget(self, profile: str, ref: Ref | None = None) -> int:
+        """Delete the issues of one record, or all of the profile; how many were open."""
+        mine = [ISSUE.c.profile == profile]
+        if ref is not None:
+            mine += [ISSUE.c.kind == ref.kind.value, ISSUE.c.sis_id == ref.sis_id]
+        with self._database.write() as connection:
+            query = select(func.count()).select_from(ISSUE).where(*mine, ISSUE.c.resolved_at.is_(None))
+            number = int(connection.execute(query).scalar_one())
+            connection.execute(delete(ISSUE).where(*mine))
+        return number
 
     def open(self, profile: str) -> list[IssueRecord]:
         """Open issues by code, kind and SIS ID."""

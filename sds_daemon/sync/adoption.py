@@ -124,7 +124,7 @@ async def record_found_memberships(world: World, target: Target, run_id: int) ->
     Returns the memberships in classes that nothing explains.
     """
     recorded = world.memberships.by_container(world.profile.name)
-    demands = {ref: demand for ref, demand in _demands(world).items() if ref not in recorded and demand}
+    demands = {ref: demand for ref, demand in demands_of(world).items() if ref not in recorded and demand}
     linked = {ref: link.object_id for ref in demands if (link := world.known.get(ref)) is not None}
     classes = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SECTION and ref not in world.blocked}
     schools = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SCHOOL and ref not in world.blocked}
@@ -134,17 +134,18 @@ async def record_found_memberships(world: World, target: Target, run_id: int) ->
     for ref, object_id in classes.items():
         if object_id in members:
             inside = {Role.OWNER: members[object_id].owners, Role.MEMBER: members[object_id].members}
-            found += _present(world, ref, demands[ref], inside)
+            found += present_rows(world, ref, demands[ref], inside)
             strange += unexplained(world, ref, demands[ref], inside)
     attached = await target.school_members(sorted(schools.values())) if schools else {}
     for ref, object_id in schools.items():
         everyone = attached.get(object_id, frozenset())
-        found += _present(world, ref, demands[ref], {Role.SCHOOL_USER: everyone, Role.SCHOOL_CLASS: everyone})
+        found += present_rows(world, ref, demands[ref], {Role.SCHOOL_USER: everyone, Role.SCHOOL_CLASS: everyone})
     world.memberships.add(found, run_id)
     return strange
 
 
-def _demands(world: World) -> dict[Ref, Demand]:
+def demands_of(world: World) -> dict[Ref, Demand]:
+    """What the source asks for in each school and section that is not frozen, of people who are linked."""
     reachable = frozenset(world.match.linked)
     demands: dict[Ref, Demand] = {school_ref(school): set() for school in world.snapshot.schools}
     for section in world.snapshot.sections.values():
@@ -165,7 +166,10 @@ def _homes(world: World, ref: Ref) -> tuple[str, ...]:
     return teacher.school_ids if teacher is not None else ()
 
 
-def _present(world: World, container: Ref, demand: Demand, inside: Mapping[Role, frozenset[str]]) -> list[Membership]:
+def present_rows(
+    world: World, container: Ref, demand: Demand, inside: Mapping[Role, frozenset[str]]
+) -> list[Membership]:
+    """Those of the demanded memberships that are there. `inside`: object ids by role."""
     found = []
     for role, member in demand:
         link = world.known.get(member)

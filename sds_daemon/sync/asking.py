@@ -8,7 +8,6 @@ import msgspec
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile
-from sds_daemon.errors import UsageError
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Role, Store
 from sds_daemon.sync.cycle import run_cycle
@@ -16,7 +15,7 @@ from sds_daemon.sync.evidence import Past, Present, question_of
 from sds_daemon.sync.explain import explain_membership, explain_record
 from sds_daemon.sync.job import Job
 from sds_daemon.sync.people import PERSON_KINDS
-from sds_daemon.sync.trace import Evidence, Trace
+from sds_daemon.sync.trace import Evidence, Trace, parse_ref
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,16 +35,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         if self.section is None:
             return None
         return parse_ref(self.section) or Ref(RecordKind.SECTION, self.section)
-
-
-def parse_ref(text: str) -> Ref | None:
-    """ "student 123" as a reference; None for a text that names no kind. Raises UsageError for a kind without an id."""
-    word, _, sis_id = text.strip().partition(" ")
-    if word.lower() not in set(RecordKind):
-        return None
-    if not sis_id.strip():
-        raise UsageError(f"{word} needs a SIS ID after it", remedy=f'for example: "{word} 1501"')
-    return Ref(RecordKind(word.lower()), sis_id.strip())
 
 
 def explain_past(store: Store, profile: Profile, asked: Asked, clock: Clock) -> list[Trace]:

@@ -13,6 +13,7 @@ from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetR
 from sds_daemon.roster.records import RecordKind, Snapshot
 from sds_daemon.store import Baseline, Lease
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
+from sds_daemon.sync.focus import Focus, narrow
 from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
 from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
 from sds_daemon.sync.job import Decision, Job, scope_of
@@ -133,12 +134,21 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, acc
     plan, release, number = keep_held(store, profile, run.id, plan)
     if not job.preview:
         run.notices += report_drift(world, store, strange)
-    baseline = baseline_of(snapshot, accepted)
-    return Decision(world=world, plan=plan, release=release, held_number=number, baseline=baseline)
+    decision = Decision(
+        world=world, plan=plan, release=release, held_number=number, baseline=baseline_of(snapshot, accepted)
+    )
+    return decision if job.only is None else narrowed(job.only, decision)
+
+
+def narrowed(focus: Focus, decision: Decision) -> Decision:
+    """The decision for one record alone. Raises UsageError for a record nobody knows."""
+    approved = decision.release.changes if decision.release is not None else []
+    left = narrow(focus, decision.world, decision.plan, approved)
+    return msgspec.structs.replace(decision, plan=left.plan, release=None, only=left.ref, elsewhere=left.elsewhere)
 
 
 async def carry_out(job: Job, run: Run, decision: Decision) -> None:
-    """Store the plan, write it, and accept the snapshot as the new measure."""
+    """Store the plan, write it, and accept the snapshot as the new measure, unless the rest was left alone."""
     plan, profile = decision.plan, job.profile
     job.store.runs.record_plan(run.id, plan.changes)
     job.store.runs.record_plan(run.id, plan.skipped, "skipped")
@@ -164,7 +174,8 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
         await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
     if decision.release is not None:
         job.store.held.clear(profile.name)
-    job.store.baselines.accept(profile.name, decision.baseline)
+    if decision.only is None:
+        job.store.baselines.accept(profile.name, decision.baseline)
     _compare_mail(run, profile, ledger)
 
 

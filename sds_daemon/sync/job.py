@@ -10,15 +10,20 @@ import msgspec
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile
 from sds_daemon.plan.change import Plan
+from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Progress, Scope, Source, no_progress
 from sds_daemon.store import Baseline, Store
+from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.gate import Release
 from sds_daemon.sync.world import World
 from sds_daemon.targets.base import Target
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """Everything a cycle needs. `preview` stops before the first write; the store is then a throw-away copy."""
+    """Everything a cycle needs. `preview` stops before the first write; the store is then a throw-away copy.
+
+    `only`: carry out what concerns one record; the whole is read and judged all the same.
+    """
 
     profile: Profile
     source: Source
@@ -29,18 +34,24 @@ class Job(msgspec.Struct, kw_only=True):
     lag_horizon: float = 900.0
     preview: bool = False
     accept_shrink: bool = False
+    only: Focus | None = None
     stop: Callable[[], bool] = lambda: False
     progress: Progress = no_progress
 
 
 class Decision(msgspec.Struct, kw_only=True):
-    """What a cycle decided before it wrote: the hard line between deciding and doing."""
+    """What a cycle decided before it wrote: the hard line between deciding and doing.
+
+    `only`: the one record this run is about, and `elsewhere` the changes it leaves alone, counted by kind.
+    """
 
     world: World
     plan: Plan
     release: Release | None
     held_number: int | None
     baseline: Baseline
+    only: Ref | None = None
+    elsewhere: dict[str, int] = {}
 
 
 def scope_of(profile: Profile) -> Scope:

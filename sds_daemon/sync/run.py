@@ -12,6 +12,7 @@ from sds_daemon.plan.issues import Severity
 from sds_daemon.roster.records import Snapshot
 from sds_daemon.sync.job import Decision, Job
 from sds_daemon.sync.ledger import RunLedger
+from sds_daemon.sync.seats import forecast_seats
 from sds_daemon.sync.summary import (
     FAILED,
     HELD,
@@ -41,7 +42,8 @@ class Run:
         self._snapshot: Snapshot | None = None
         name = job.profile.name
         job.store.runs.mark_crashed(name)
-        self.id = job.store.runs.begin(name, kind="preview" if job.preview else "sync")
+        self._whole = job.only is None
+        self.id = job.store.runs.begin(name, kind="preview" if job.preview else "sync" if self._whole else "single")
         self._log = logger.bind(profile=name, run=self.id)
         self._log.bind(action="run_begin").info("run {} of profile {} begins", self.id, name)
 
@@ -66,13 +68,18 @@ class Run:
         summary.skipped = count_withheld(decision.plan.skipped)
         summary.held = count_withheld(decision.plan.held)
         summary.held_number = decision.held_number if decision.plan.held else None
+        summary.only = str(decision.only) if decision.only is not None else None
+        summary.elsewhere = decision.elsewhere
+        summary.seats = forecast_seats(decision.plan.changes, decision.world.facts.skus)
         if not self._job.preview:
-            report = store.issues.record(name, self.id, self.issues.all())
+            resolve = None if decision.only is None else {decision.only}
+            report = store.issues.record(name, self.id, self.issues.all(), resolve=resolve)
             for issue in report.new:
                 self._log.bind(action="issue").warning("issue {} at {}: {}", issue.code, issue.ref, issue.detail)
             for issue in report.resolved:
                 self._log.bind(action="issue_resolved").info("resolved: {} at {}", issue.code, issue.ref)
-            store.profiles.succeeded(name)
+            if self._whole:
+                store.profiles.succeeded(name)
         for notice in self.notices:
             self._log.bind(action="notice").warning("{}", notice)
         store.runs.finish(self.id, summary.status, summary.as_json())
@@ -98,7 +105,7 @@ class Run:
         """Close a run that could not be carried out."""
         status = HELD if isinstance(error, SafetyStop) else FAILED
         self._job.store.runs.finish(self.id, status, self._summary(status).as_json(), str(error))
-        if not self._job.preview:
+        if not self._job.preview and self._whole:
             self._job.store.profiles.failed(self._job.profile.name, str(error))
         self._log.bind(action="run_end").error("run {} {}: {}", self.id, status, error)
 

@@ -11,6 +11,7 @@ import msgspec
 from sds_daemon.plan.change import Change, Withheld
 from sds_daemon.roster.proof import Proof
 from sds_daemon.roster.records import Snapshot
+from sds_daemon.sync.seats import SeatForecast
 from sds_daemon.targets.base import RequestCounts
 
 SUCCESS = "success"
@@ -25,7 +26,10 @@ EXIT_CODES = {SUCCESS: 0, NOTHING_TO_DO: 0, PREVIEW: 0, SUCCESS_WITH_ISSUES: 1, 
 
 
 class RunSummary(msgspec.Struct, kw_only=True):
-    """Counts are keyed by kind of change, `issues` by code (open errors). `snapshot`: records in scope."""
+    """Counts are keyed by kind of change, `issues` by code (open errors). `snapshot`: records in scope.
+
+    `only`: the one record the run was about; `elsewhere`: changes it left alone. `seats`: licences the plan needs.
+    """
 
     run: int
     profile: str
@@ -44,6 +48,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
     notices: list[str] = []
     source_calls: int = 0
     held_number: int | None = None
+    only: str | None = None
+    elsewhere: dict[str, int] = {}
+    seats: list[SeatForecast] = []
 
     @property
     def exit_code(self) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from sds_daemon.errors import UsageError
 from sds_daemon.plan.change import Change, Reason
 from sds_daemon.plan.issues import Issue
 from sds_daemon.plan.sighting import Sighting
@@ -117,3 +118,13 @@ class Question(msgspec.Struct, kw_only=True):
             return None
         people = sighting.teachers if self.person.ref.kind is RecordKind.TEACHER else sighting.students
         return self.person.ref.sis_id in people
+
+
+def parse_ref(text: str) -> Ref | None:
+    """ "student 123" as a reference; None for a text that names no kind. Raises UsageError for a kind without an id."""
+    word, _, sis_id = text.strip().partition(" ")
+    if word.lower() not in set(RecordKind):
+        return None
+    if not sis_id.strip():
+        raise UsageError(f"{word} needs a SIS ID after it", remedy=f'for example: "{word} 1501"')
+    return Ref(RecordKind(word.lower()), sis_id.strip())
