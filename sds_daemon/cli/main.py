@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "issues": "List or export the records that could not be synced.",
     "drift": "Show where the directory is not what was written: hand edits.",
     "explain": "Say why a person or section is, or is not, where it should be.",
+    "reset": "Forget what is known of a person, section or profile, and read it anew.",
     "links": "Show or drop the link between a SIS record and its directory object.",
     "profiles": "List, enable or disable profiles.",
     "approve": "Let held changes go out with the next sync.",

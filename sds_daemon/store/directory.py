@@ -90,6 +90,11 @@ class Directory:
                 self._observer.close_full(connection, self._clock.now())
             self._move_cursor(connection, name, cursor=cursor, scanning=False)
 
+    def restart(self) -> None:
+        """Forget every delta link: the next refresh reads the whole directory."""
+        with self._database.write() as connection:
+            connection.execute(update(CURSOR).where(CURSOR.c.directory == self._number).values(cursor=None))
+
     def put_users(self, users: Iterable[DirectoryUser]) -> None:
         """Insert or replace by id. The education part is kept when a user comes without one."""
         self._put_users(users, remembered=False)

@@ -21,6 +21,7 @@ from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.planner import make_changes, store_matches
 from sds_daemon.sync.recovery import recover_creates
+from sds_daemon.sync.reread import reread_reset
 from sds_daemon.sync.run import Run
 from sds_daemon.sync.sightings import record_sightings
 from sds_daemon.sync.summary import RunSummary
@@ -124,6 +125,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, acc
     )
     store_matches(world, job.clock)
     adopt_anchored(world, job.clock)
+    await reread_reset(world, job.target, run.id)
     await recall_written(world, job.target)
     strange = await record_found_memberships(world, job.target, run.id)
     await heed_hand_edits(world, job.target, job.clock)
