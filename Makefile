@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	@echo "==> import-linter" && $(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.dev
-	@echo "==> tests (under 15 minutes on two cores)" && $(BIN)/python -m pytest -n 2 -q $(ARGS)
+	@echo "==> tests (under 15 minutes on two cores)" && $(BIN)/python -m pytest -n 2 --dist loadscope -q $(ARGS)
 
 test: check unit
 
