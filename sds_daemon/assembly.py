@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from loguru import logger
+
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
-from sds_daemon.errors import SdsError, UsageError
+from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
 from sds_daemon.store import Store
@@ -17,10 +20,16 @@ from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.job import Decision, Job, scope_of
+from sds_daemon.sync.reconcile import Reconciliation, reconcile
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.trace import Trace
 from sds_daemon.sync.trial import try_identity
+from sds_daemon.sync.undo import Undoing, undo_run
 from sds_daemon.targets.base import Target, TenantFacts
+
+BUSY_TRIES = 60
+BUSY_PAUSE = 30.0
+"""How often, and how many seconds apart, the nightly comparison tries a profile whose cycle is under way."""
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:
@@ -87,13 +96,34 @@ async def sync_profile(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = no_progress,
 ) -> tuple[RunSummary, Decision | None]:
-    """One cycle that writes. Raises SdsError; UsageError for a disabled profile."""
+    """One cycle that writes. Raises SdsError; UsageError for a disabled or paused profile."""
+    refuse_idle(profile, store)
+    async with working(settings, profile, store, clock, priority=priority) as job:
+        job.accept_shrink, job.only, job.stop, job.progress = accept_shrink, only, stop, progress
+        return await run_cycle(job)
+
+
+def refuse_idle(profile: Profile, store: Store) -> None:
+    """Raises UsageError for a profile that is disabled in the configuration or paused by a command."""
     if not profile.enabled:
         raise UsageError(
             f"profile {profile.name} is disabled", remedy=f"sds-daemon profiles enable {profile.name}, then try again"
         )
-    async with connected(settings, profile, clock, priority=priority) as (source, target):
-        job = Job(
+    state = store.profiles.state(profile.name)
+    if state.paused:
+        raise UsageError(
+            f"profile {profile.name} is paused: {state.pause_reason}",
+            remedy=f"sds-daemon profiles resume {profile.name}, then try again",
+        )
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, profile: Profile, store: Store, clock: Clock, *, priority: str = "bulk", read_only: bool = False
+) -> AsyncIterator[Job]:
+    """A job on the real state. `read_only`: nothing is written to the directory."""
+    async with connected(settings, profile, clock, read_only=read_only, priority=priority) as (source, target):
+        yield Job(
             profile=profile,
             source=source,
             target=target,
@@ -101,12 +131,67 @@ async def sync_profile(
             clock=clock,
             state_dir=settings.daemon.state_dir,
             lag_horizon=settings.tenants[profile.tenant].lag_horizon,
-            accept_shrink=accept_shrink,
-            only=only,
-            stop=stop,
-            progress=progress,
         )
-        return await run_cycle(job)
+
+
+async def undo_profile(
+    settings: Settings,
+    profile: Profile,
+    store: Store,
+    clock: Clock,
+    run: int,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = no_progress,
+) -> tuple[RunSummary, Undoing]:
+    """Pause the profile and take back what a run of it added. Raises SdsError."""
+    async with working(settings, profile, store, clock, priority="interactive") as job:
+        job.stop, job.progress = stop, progress
+        return await undo_run(job, run)
+
+
+async def preview_undo(
+    settings: Settings, profile: Profile, clock: Clock, run: int, *, progress: Progress = no_progress
+) -> tuple[RunSummary, Undoing]:
+    """What taking a run back would change. Raises SdsError."""
+    async with rehearsal(settings, profile, clock, progress=progress) as job:
+        return await undo_run(job, run)
+
+
+async def reconcile_profile(
+    settings: Settings,
+    profile: Profile,
+    store: Store,
+    clock: Clock,
+    *,
+    full: bool = False,
+    priority: str = "bulk",
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = no_progress,
+) -> Reconciliation:
+    """Compare the directory with what was written for a profile; nothing can be written to it. Raises SdsError."""
+    async with working(settings, profile, store, clock, priority=priority, read_only=True) as job:
+        job.stop, job.progress = stop, progress
+        return await reconcile(job, full=full)
+
+
+async def reconcile_all(settings: Settings, store: Store, clock: Clock, stop: Callable[[], bool]) -> None:
+    """The nightly comparison of every enabled profile, one after another; a cycle under way is waited for.
+
+    What goes wrong with one profile is logged, and the next one has its turn.
+    """
+    for profile in settings.profiles.values():
+        for _ in range(BUSY_TRIES if profile.enabled else 0):
+            if stop():
+                return
+            try:
+                await reconcile_profile(settings, profile, store, clock, stop=stop)
+            except LeaseHeld:
+                await asyncio.sleep(BUSY_PAUSE)
+                continue
+            except SdsError as error:
+                logger.bind(profile=profile.name, action="reconcile").error("{}", error)
+            break
 
 
 @asynccontextmanager

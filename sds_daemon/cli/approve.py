@@ -17,11 +17,13 @@ def command(context: object, run: int, as_json: bool) -> None:
     """
     import asyncio
 
-    from sds_daemon.assembly import open_store, sync_profile
+    from sds_daemon.assembly import open_store, sync_profile, undo_profile
     from sds_daemon.cli.context import load_settings, stopping
     from sds_daemon.cli.progress import progress_bar
     from sds_daemon.cli.report import print_summary
+    from sds_daemon.cli.undo import print_undo
     from sds_daemon.errors import LeaseHeld, UsageError
+    from sds_daemon.sync.undo import undone_run
 
     settings, clock = load_settings(context)
     store = open_store(settings, clock)
@@ -36,13 +38,23 @@ def command(context: object, run: int, as_json: bool) -> None:
             click.echo("the approved set had changed in the meantime; what is held now is a new set", err=True)
         return summary.exit_code
 
+    async def take_back(profile: str, undone: int) -> int:
+        with stopping() as stop, progress_bar(quiet=as_json) as progress:
+            summary, undoing = await undo_profile(
+                settings, settings.profile(profile), store, clock, undone, stop=stop, progress=progress
+            )
+        print_undo(summary, undoing, as_json=as_json)
+        return summary.exit_code
+
     try:
         held = store.held.by_run(run)
         if held is None:
             raise UsageError(f"run {run} holds nothing", remedy="sds-daemon runs lists runs and what they hold")
         store.held.approve(held.number)
         try:
-            raise SystemExit(asyncio.run(carry_out(held.profile)))
+            undone = undone_run(store, run)
+            work = carry_out(held.profile) if undone is None else take_back(held.profile, undone)
+            raise SystemExit(asyncio.run(work))
         except LeaseHeld:
             click.echo(f"approved; profile {held.profile} is being worked on, its next cycle applies the changes")
     finally:

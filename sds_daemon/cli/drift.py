@@ -23,8 +23,8 @@ RECENT = 50
 def command() -> None:
     """Show where the directory is not what was written: hand edits, and what a lost record cannot explain.
 
-    Every cycle sees deleted groups and accounts and memberships that were removed; the nightly reconciliation (sds-daemon
-    reconcile) compares everything else. Drift goes away by itself once the directory is as it was.
+    Every cycle sees deleted groups and accounts, and memberships that were removed; the nightly reconciliation
+    (sds-daemon reconcile) compares everything else. Drift goes away by itself once the directory is as it was.
     """
 
 

@@ -1,4 +1,4 @@
-"""`sds-daemon profiles`: list, enable and disable."""
+"""`sds-daemon profiles`: list, enable, disable and resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from sds_daemon.cli.context import CommandContext, json_option, pass_context
 
 @click.group("profiles")
 def command() -> None:
-    """List, enable or disable profiles. The file is edited; a running daemon takes it up on reload (SIGHUP)."""
+    """List, enable or disable profiles, or resume a paused one.
+
+    Enabling and disabling edit the file; a running daemon takes it up on reload (SIGHUP). A pause is kept in the state.
+    """
 
 
 @command.command("list")
@@ -49,6 +52,27 @@ def enable(context: CommandContext, profile: str) -> None:
 def disable(context: CommandContext, profile: str) -> None:
     """Set enabled = false. Works on a configuration with faults too."""
     _set(context, profile, False)
+
+
+@command.command("resume")
+@click.argument("profile")
+@pass_context
+def resume(context: CommandContext, profile: str) -> None:
+    """Let PROFILE sync again: ends the pause that `undo` began. What was taken back is done again where it is due."""
+    from sds_daemon.assembly import open_store
+    from sds_daemon.clock import system_clock
+
+    settings = context.settings()
+    name = settings.profile(profile).name
+    store = open_store(settings, system_clock())
+    try:
+        before = store.profiles.state(name)
+        store.profiles.resume(name)
+    finally:
+        store.close()
+    click.echo(f"{name} is resumed" if before.paused else f"{name} was not paused")
+    if not settings.profiles[name].enabled:
+        click.echo(f"it is disabled: sds-daemon profiles enable {name}")
 
 
 def _set(context: CommandContext, profile: str, enabled: bool) -> None:

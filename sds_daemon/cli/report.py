@@ -75,9 +75,9 @@ def print_preview(summary: RunSummary, decision: Decision | None, *, as_json: bo
     if plan is None or not (plan.changes or plan.skipped or plan.held):
         click.echo("nothing to do for it" if summary.only else "nothing to do: the directory is what the source says")
     else:
-        _print_changes("would be applied", plan.changes, everything=everything)
-        _print_withheld("kept back", plan.skipped)
-        _print_withheld("would wait for approval", plan.held)
+        print_changes("would be applied", plan.changes, everything=everything)
+        print_withheld("kept back", plan.skipped)
+        print_withheld("would wait for approval", plan.held)
     _print_seats(summary)
     _print_issues(summary)
     for notice in summary.notices:
@@ -129,7 +129,8 @@ def sentence(change: Change) -> str:
     return f"{change.subject}{f' “{named}”' if named else ''}{fields} ({change.reason.value})"
 
 
-def _print_changes(title: str, changes: Iterable[Change], *, everything: bool) -> None:
+def print_changes(title: str, changes: Iterable[Change], *, everything: bool) -> None:
+    """Changes by kind, a few of each unless all are asked for."""
     grouped: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         grouped[change.kind.value].append(change)
@@ -146,7 +147,8 @@ def _print_changes(title: str, changes: Iterable[Change], *, everything: bool) -
             click.echo(f"           … and {len(found) - SAMPLE} more (--all lists them)")
 
 
-def _print_withheld(title: str, withheld: Iterable[Withheld]) -> None:
+def print_withheld(title: str, withheld: Iterable[Withheld]) -> None:
+    """Counts of withheld changes by kind and reason."""
     grouped: dict[tuple[str, str], int] = defaultdict(int)
     for item in withheld:
         grouped[

@@ -12,7 +12,7 @@ def command(context: object) -> None:
     import asyncio
     import sys
 
-    from sds_daemon.assembly import open_store, sync_profile
+    from sds_daemon.assembly import open_store, reconcile_all, sync_profile
     from sds_daemon.cli.context import load_settings
     from sds_daemon.config.load import load
     from sds_daemon.config.settings import Profile, Settings
@@ -32,6 +32,9 @@ def command(context: object) -> None:
         summary, _ = await sync_profile(current, profile, store, clock, stop=stop)
         return summary
 
+    async def nightly(current: Settings, stop: Stop) -> None:
+        await reconcile_all(current, store, clock, stop)
+
     def applied(current: Settings) -> None:
         configure(current.daemon.log_level, sys.stderr)
 
@@ -44,6 +47,7 @@ def command(context: object) -> None:
                 clock=clock,
                 reload=lambda: load(path),
                 applied=applied,
+                nightly=nightly,
             )
         )
     finally:

@@ -35,7 +35,7 @@ _OF_RUN = {
 def command(context: CommandContext, profile: str | None, as_json: bool) -> None:
     """Show how PROFILE, or each profile, stands: its status, the last run, and the next.
 
-    paused: disabled, or enabled and never run. inProgress: a run is under way. success: the last run went through,
+    paused: disabled, stopped by undo, or never run. inProgress: a run is under way. success: the last run went through,
     with or without issues. validationError: something is held until a person has looked. error: the last run failed.
     quarantined: it failed too often and is tried seldom.
     """
@@ -73,7 +73,8 @@ def describe(store: Store, profile: Profile) -> dict[str, Any]:
         "working": holder,
         "last_run": _run(last),
         "last_success": _run(success),
-        "next": _next(profile, state, last) if profile.enabled and holder is None else None,
+        "next": _next(profile, state, last) if profile.enabled and holder is None and not state.paused else None,
+        "paused_since": state.paused_since,
         "failures": state.failures,
         "reason": _reason(status, state, last),
         "issues": sum(1 for each in store.issues.open(profile.name) if each.issue.severity.value == "error"),
@@ -85,7 +86,7 @@ def status_of(profile: Profile, state: ProfileState, last: RunRecord | None, *, 
     """SDS's status value (Graph docs: educationSynchronizationProfileStatus)."""
     if working:
         return IN_PROGRESS
-    if not profile.enabled:
+    if not profile.enabled or state.paused:
         return PAUSED
     if state.state == QUARANTINED:
         return QUARANTINED
@@ -112,6 +113,8 @@ def _next(profile: Profile, state: ProfileState, last: RunRecord | None) -> date
 def _reason(status: str, state: ProfileState, last: RunRecord | None) -> str:
     if status in (ERROR, VALIDATION_ERROR) and last:
         return last.error or (f"sds-daemon runs show {last.id} tells what is held" if status != ERROR else "")
+    if status == PAUSED and state.paused:
+        return f"{state.pause_reason}; it goes on after sds-daemon profiles resume"
     return state.reason if status == QUARANTINED else ""
 
 
@@ -132,7 +135,7 @@ def _line(each: dict[str, Any]) -> tuple[object, ...]:
         f"{last['run']} {last['status']}" if last else "-",
         local(last["finished"]) if last else "-",
         local(success["finished"]) if success else "-",
-        "now" if each["working"] else coming if each["enabled"] else "-",
+        "now" if each["working"] else coming if each["enabled"] and not each["paused_since"] else "-",
         each["issues"],
         f"run {each['held']}" if each["held"] else "-",
     )

@@ -124,6 +124,8 @@ class Service:
             return FAILURE_SECONDS
         with self._tracked(name):
             before = await self._state(name)
+            if before.paused:
+                return FAILURE_SECONDS
             try:
                 await self._run_profile(self._settings, profile, lambda: self._halted(name))
             except asyncio.CancelledError:
@@ -268,6 +270,7 @@ class Service:
             try:
                 runs = await asyncio.to_thread(self._store.runs.prune, KEEP_DAYS)
                 issues = await asyncio.to_thread(self._store.issues.prune, KEEP_DAYS)
+                await asyncio.to_thread(self._store.drift.prune, KEEP_DAYS)
                 logger.bind(action="clean_up").info("removed {} old runs and {} resolved issues", runs, issues)
             except StateError as error:
                 logger.bind(action="clean_up").error("{}", error)

@@ -90,12 +90,13 @@ def gate(world: World, changes: list[Change], unproved: list[Withheld], *, first
     """
     allowed, stripped = apply_policy(changes, world.profile.policy)
     allowed, last_owners = keep_last_owners(world, allowed)
-    passing, held = hold_excess(allowed, _extent(world, first_sync=first_sync), world.profile.limits)
+    passing, held = hold_excess(allowed, extent_of(world, first_sync=first_sync), world.profile.limits)
     passing, waiting = keep_last_owners(world, passing)
     return Plan(changes=passing, skipped=[*unproved, *stripped, *last_owners, *waiting], held=held)
 
 
-def _extent(world: World, *, first_sync: bool) -> Extent:
+def extent_of(world: World, *, first_sync: bool) -> Extent:
+    """What the percentages of the limits refer to: everything managed and linked."""
     totals: Counter[ChangeKind] = Counter()
     per_container: dict[Ref, int] = {}
     for container, rows in world.managed.items():

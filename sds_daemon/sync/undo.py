@@ -1,0 +1,278 @@
+"""Taking back what one run added. Read `undo_run` first: it is the list of steps, in their order."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import msgspec
+from loguru import logger
+
+from sds_daemon.errors import SdsError, UsageError
+from sds_daemon.plan.attributes import EDUCATION_ANCHOR
+from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason
+from sds_daemon.plan.issues import Severity
+from sds_daemon.plan.limits import hold_excess
+from sds_daemon.store import Link, Membership, RunRecord, Store
+from sds_daemon.store.held import APPROVED
+from sds_daemon.sync.gate import extent_of
+from sds_daemon.sync.job import Job
+from sds_daemon.sync.ledger import UPDATES, RunLedger
+from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF, keep_last_owners
+from sds_daemon.sync.recorded import permitted_facts, recorded_world
+from sds_daemon.sync.summary import (
+    FAILED,
+    HELD,
+    NOTHING_TO_DO,
+    PREVIEW,
+    SUCCESS,
+    SUCCESS_WITH_ISSUES,
+    RunSummary,
+    count_changes,
+    count_withheld,
+)
+from sds_daemon.sync.world import World, unchanged_beside
+
+UNDO = "undo"
+_REMOVAL_OF = {ADD[role]: kind for role, kind in REMOVE.items()}
+
+
+class Undoing(msgspec.Struct, kw_only=True):
+    """What taking a run back comes to.
+
+    `listed`: what the run did that is left as it is, by kind of change. `marks`: linked objects that keep our mark.
+    `moved_on`: memberships and attributes of the run that were changed since, and are no longer its own.
+    """
+
+    run: int
+    plan: Plan
+    listed: dict[str, int]
+    marks: int = 0
+    moved_on: int = 0
+
+
+async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
+    """Pause the profile, then take back what run `number` of it added. Raises UsageError, LeaseHeld, SdsError.
+
+    Accounts, schools and groups stay, and so do licences. The limits of the profile hold; its policy does not: it is
+    about what the source says, and this is a person's word.
+    """
+    started, store, name = time.monotonic(), job.store, job.profile.name
+    undone = undoable(store, name, number)
+    if not job.preview:
+        store.profiles.pause(name, f"run {number} was taken back")
+    with nullcontext() if job.preview else store.lease(name):
+        store.runs.mark_crashed(name)
+        run_id = store.runs.begin(name, undone.source_uuid, undone.tenant_id, kind=UNDO)
+        summary = RunSummary(run=run_id, profile=name, status=FAILED)
+        try:
+            facts = await permitted_facts(job)
+            world = await recorded_world(job, undone.source_uuid or "", facts)
+            undoing = gated(world, plan_undo(world, store, number))
+            summary.held_number = keep_held(store, name, run_id, undoing)
+            if not job.preview:
+                await _apply(job, world, run_id, undoing, summary)
+            _close(job, world, undoing, summary)
+        except SdsError as error:
+            store.runs.finish(run_id, FAILED, summary.as_json(), str(error))
+            raise
+        finally:
+            summary.seconds = round(time.monotonic() - started, 3)
+        return summary, undoing
+
+
+def undoable(store: Store, profile: str, number: int) -> RunRecord:
+    """The run to be taken back. Raises UsageError for one that wrote nothing or is not of this profile."""
+    run = store.runs.get(number)
+    if run.profile != profile:
+        raise UsageError(f"run {number} is of profile {run.profile}, not {profile}")
+    if run.kind in (UNDO, "preview", "reconcile"):
+        raise UsageError(
+            f"run {number} is no sync but of kind {run.kind}", remedy="sds-daemon runs lists what can be taken back"
+        )
+    if not run.source_uuid or not run.tenant_id:
+        raise UsageError(f"run {number} ended before it wrote anything", remedy="there is nothing to take back")
+    return run
+
+
+def plan_undo(world: World, store: Store, number: int) -> Undoing:
+    """Removals of memberships the run added and former values of attributes it wrote, as far as they are its own still.
+
+    A membership added again, or an attribute written again, by a later run is that run's.
+    """
+    own = world.memberships.of_run(number)
+    changes: list[Change] = []
+    listed: Counter[str] = Counter()
+    undoing = Undoing(run=number, plan=Plan(changes=changes), listed={})
+    for record in store.runs.changes(number, ("done",)):
+        change = record.change
+        if change.kind in _REMOVAL_OF:
+            removal = _removal(change, own)
+            changes += removal
+            undoing.moved_on += not removal
+        elif change.kind in UPDATES:
+            undoing.marks += not change.values.keys().isdisjoint(EDUCATION_ANCHOR)
+            former = _former_values(change, world.known.get(change.subject))
+            changes += former
+            undoing.moved_on += not former and not change.values.keys() <= set(EDUCATION_ANCHOR)
+        else:
+            listed[change.kind.value] += 1
+    undoing.listed = dict(sorted(listed.items()))
+    changes.sort(key=lambda change: (change.subject, change.kind, change.member or change.subject))
+    return undoing
+
+
+def _removal(change: Change, own: set[Membership]) -> list[Change]:
+    if change.member is None or Membership(change.subject, change.member, ROLE_OF[change.kind]) not in own:
+        return []
+    kind = _REMOVAL_OF[change.kind]
+    return [Change(kind=kind, subject=change.subject, member=change.member, reason=Reason.UNDONE)]
+
+
+def _former_values(change: Change, link: Link | None) -> list[Change]:
+    if link is None:
+        return []
+    mine = {
+        name
+        for name, value in change.values.items()
+        if name not in EDUCATION_ANCHOR and link.written.get(name) == value and change.before.get(name) != value
+    }
+    if not mine:
+        return []
+    values = {name: change.before.get(name) for name in sorted(mine)}
+    return [
+        Change(
+            kind=change.kind,
+            subject=change.subject,
+            values=values,
+            before={name: link.written.get(name) for name in values},
+            beside=unchanged_beside(change.subject.kind, values, {}, link.written),
+            reason=Reason.UNDONE,
+        )
+    ]
+
+
+def gated(world: World, undoing: Undoing) -> Undoing:
+    """The last owner of a class stays, and what exceeds the limits waits for approval."""
+    passing, owners = keep_last_owners(world, undoing.plan.changes)
+    counted = [msgspec.structs.replace(change, reason=Reason.CHANGED) for change in passing]
+    _, held = hold_excess(counted, extent_of(world, first_sync=False), world.profile.limits)
+    reasons = {item.change.key: item for item in held}
+    return msgspec.structs.replace(
+        undoing,
+        plan=Plan(
+            changes=[change for change in passing if change.key not in reasons],
+            skipped=owners,
+            held=[
+                msgspec.structs.replace(reasons[change.key], change=change)
+                for change in passing
+                if change.key in reasons
+            ],
+        ),
+    )
+
+
+def keep_held(store: Store, profile: str, run_id: int, undoing: Undoing) -> int | None:
+    """Store what waits for approval; an approved set that is still the same joins the changes."""
+    plan = undoing.plan
+    if not plan.held:
+        return None
+    held = store.held.put(profile, run_id, plan.held)
+    if held.state != APPROVED:
+        return held.number
+    plan.changes = [*plan.changes, *(item.change for item in plan.held)]
+    plan.held = []
+    return None
+
+
+async def _apply(job: Job, world: World, run_id: int, undoing: Undoing, summary: RunSummary) -> None:
+    plan, store = undoing.plan, job.store
+    store.runs.record_plan(run_id, plan.changes)
+    store.runs.record_plan(run_id, plan.skipped, "skipped")
+    store.runs.record_plan(run_id, plan.held, "held")
+    ledger = RunLedger(
+        store=store,
+        clock=job.clock,
+        objects={ref: link.object_id for ref, link in world.known.items()},
+        run_id=run_id,
+        profile=job.profile.name,
+        links=world.links,
+        directory=world.directory,
+        memberships=world.memberships,
+        issues=world.issues,
+        licensed_kinds=frozenset(),
+        passwords=None,
+    )
+    if plan.changes:
+        await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
+    if not plan.held:
+        store.held.clear(job.profile.name)
+    summary.applied = {kind.value: count for kind, count in sorted(ledger.applied.items())}
+    summary.deferred = sum(count for result, count in ledger.unapplied.items() if result.value == "deferred")
+    summary.failed = sum(count for result, count in ledger.unapplied.items() if result.value == "failed")
+
+
+def _close(job: Job, world: World, undoing: Undoing, summary: RunSummary) -> None:
+    plan = undoing.plan
+    summary.planned = count_changes(plan.changes)
+    summary.skipped = count_withheld(plan.skipped)
+    summary.held = count_withheld(plan.held)
+    errors = [issue for issue in world.issues.all() if issue.severity is Severity.ERROR]
+    summary.issues = dict(sorted(Counter(issue.code.value for issue in errors).items()))
+    summary.requests = job.target.counts()
+    summary.status = _status(job, undoing, summary)
+    summary.notices = list(sentences(undoing, job.profile.name))
+    job.store.runs.finish(
+        summary.run, summary.status, {**summary.as_json(), "undoes": undoing.run, "left": undoing.listed}
+    )
+    logger.bind(profile=job.profile.name, run=summary.run, action="undo").info(
+        "run {} taken back by run {}: {}; {} changes applied, {} held",
+        undoing.run,
+        summary.run,
+        summary.status,
+        sum(summary.applied.values()),
+        sum(summary.held.values()),
+    )
+
+
+def _status(job: Job, undoing: Undoing, summary: RunSummary) -> str:
+    if job.preview:
+        return PREVIEW
+    if undoing.plan.held:
+        return HELD
+    if not undoing.plan.changes:
+        return NOTHING_TO_DO
+    return SUCCESS_WITH_ISSUES if summary.deferred or summary.failed or summary.issues else SUCCESS
+
+
+def sentences(undoing: Undoing, profile: str) -> Iterator[str]:
+    """What is not taken back, and what resuming will do again."""
+    if undoing.listed:
+        left = ", ".join(f"{count} {kind}" for kind, count in undoing.listed.items())
+        yield f"left as it is: {left} (sds-daemon runs show {undoing.run} lists each)"
+    if undoing.marks:
+        yield f"{undoing.marks} linked objects keep the program's mark; sds-daemon links drop forgets a link"
+    if undoing.moved_on:
+        yield f"{undoing.moved_on} changes of the run were overtaken since and are left alone"
+    planned = Counter(_theme(change) for change in undoing.plan.changes)
+    if planned:
+        again = " and ".join(f"{count} {theme}" for theme, count in sorted(planned.items()))
+        yield (
+            f"once resumed, the next sync does it again as far as the source still says so: {again}. Correct the "
+            f"source or the configuration first, look with sds-daemon preview {profile}, then: sds-daemon profiles "
+            f"resume {profile}"
+        )
+
+
+def _theme(change: Change) -> str:
+    if change.kind in REMOVALS:
+        return "memberships to be added"
+    return "objects to be updated"
+
+
+def undone_run(store: Store, run_id: int) -> int | None:
+    """The run that a run of kind "undo" takes back."""
+    found = store.runs.get(run_id).summary.get("undoes")
+    return int(found) if found is not None else None
