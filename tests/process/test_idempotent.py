@@ -131,7 +131,7 @@ def test_while_everything_is_throttled(synced: Rig) -> None:
 
 
 def test_after_the_state_was_lost(synced: Rig) -> None:
-    """What carries our mark is found again and read back: not one account, class, membership or attribute is written."""
+    """What carries our mark is found again and read back: no account, class, membership or attribute is written."""
     synced.forget_state()
     assert_nothing_happens(synced)
     assert_nothing_happens(synced)
