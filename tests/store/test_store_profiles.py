@@ -119,3 +119,23 @@ def test_baselines_are_replaced_whole(store: Store) -> None:
     assert store.baselines.get("south") is None
     store.baselines.forget("north")
     assert store.baselines.get("north") is None
+
+
+def test_a_pause_is_a_persons_and_stays_whatever_happens(store: Store, clock: FixedClock) -> None:
+    paused = store.profiles.pause("north", "run 4 was taken back")
+    assert (paused.paused, paused.paused_since) == (True, clock.now())
+    store.profiles.failed("north", "the server is down")
+    store.profiles.succeeded("north")
+    store.profiles.release("north")
+    clock.advance(timedelta(hours=1))
+    again = store.profiles.pause("north", "run 5 was taken back")
+    assert (again.pause_reason, again.paused_since) == ("run 4 was taken back", paused.paused_since)
+
+
+def test_resuming_leaves_failures_as_they_are(store: Store) -> None:
+    store.profiles.failed("north", "the server is down")
+    store.profiles.pause("north", "run 4 was taken back")
+    resumed = store.profiles.resume("north")
+    assert (resumed.paused, resumed.pause_reason, resumed.failures) == (False, "", 1)
+    assert store.profiles.state("north") == resumed
+    assert not store.profiles.resume("south").paused
