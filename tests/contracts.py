@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 ABSENT = f"the contract folder {FOLDER} is not there: requests to Graph were not held against it"
 
@@ -72,6 +74,12 @@ def hold(rows: Iterable[Mapping[str, Any]]) -> list[str]:
             path = row["path"].removeprefix("/v1.0")
             problems += check(row["method"], f"{path}?{row['query']}" if row["query"] else path, row["body"])
     return problems
+
+
+def hold_log(admin: str) -> list[str]:
+    """Problems among all requests a running sandbox has served; `admin` is its administration's URL."""
+    log = httpx.get(f"{admin}/_sandbox/requests", params={"side": "graph"}, timeout=60, trust_env=False).json()
+    return hold(log["requests"])
 
 
 def listen() -> Callable[[], None]:
