@@ -93,7 +93,7 @@ def add_profile(rig: Rig, name: str, at: int) -> None:
     """A second profile like the first, of another school."""
     document = tomlkit.parse(rig.config.read_text())
     values = document.unwrap()["profiles"]["district"]
-    document["profiles"][name] = {**values, "schools": [str(at)]}  # type: ignore[index]
+    document["profiles"][name] = {**values, "schools": [str(at)]}
     rig.config.write_text(tomlkit.dumps(document))
 
 
