@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -25,6 +27,7 @@ class Part(msgspec.Struct, kw_only=True):
     `expected_before` and `expected` are the source's own counts before and after the read; None where the source gives
     none. `received` counts rows after de-duplication by id. `gaps` names sub-parts (a section's SIS ID) that are
     unproved although the rest of the part is proved, each with its reason. `problem` makes the whole part unproved.
+    `digest`: of the received ids, whatever their order (`digest_of`); equal digests mean the same rows.
     """
 
     resource: Resource
@@ -54,6 +57,17 @@ class Part(msgspec.Struct, kw_only=True):
         if self.received != self.expected and not self.gaps:
             return f"{self.received} of {self.expected} rows were received"
         return None
+
+
+def digest_of(ids: Iterable[str | bytes], *, within: str = "") -> str:
+    """32 hexadecimal digits for a set of ids; `within` tells the same ids of another list apart."""
+    lines = sorted(each if isinstance(each, bytes) else each.encode("utf-8", "surrogatepass") for each in ids)
+    return hashlib.sha256(b"\n".join([within.encode(), *lines])).hexdigest()[:32]
+
+
+def joined_digest(one: str, other: str) -> str:
+    """The digest of two lists together, in either order; an empty text is the digest of nothing."""
+    return f"{int(one or '0', 16) ^ int(other or '0', 16):032x}"
 
 
 class Proof(msgspec.Struct):

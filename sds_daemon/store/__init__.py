@@ -10,10 +10,12 @@ from sds_daemon.store.links import Link, Links
 from sds_daemon.store.memberships import Membership, Memberships, Role
 from sds_daemon.store.profiles import Profiles, ProfileState
 from sds_daemon.store.runs import ChangeRecord, RunRecord, Runs
+from sds_daemon.store.safety import Announced, Relaxation, SourceStop
 from sds_daemon.store.sightings import Sightings
 from sds_daemon.store.store import Store
 
 __all__ = [
+    "Announced",
     "Baseline",
     "Baselines",
     "ChangeRecord",
@@ -33,9 +35,11 @@ __all__ = [
     "Memberships",
     "ProfileState",
     "Profiles",
+    "Relaxation",
     "Role",
     "RunRecord",
     "Runs",
     "Sightings",
+    "SourceStop",
     "Store",
 ]

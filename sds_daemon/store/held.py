@@ -22,8 +22,9 @@ RUN = table(HeldRunRow)
 
 WAITING = "waiting"
 APPROVED = "approved"
+APPLYING = "applying"
 REJECTED = "rejected"
-CURRENT = (WAITING, APPROVED, REJECTED)
+CURRENT = (WAITING, APPROVED, APPLYING, REJECTED)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -31,8 +32,8 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 class HeldSet(msgspec.Struct, kw_only=True):
     """One set of held changes. `run_id`: the run that first computed it.
 
-    `state`: waiting, approved (the next run applies it), rejected, or, once it is no longer current, replaced (another
-    set took its place) or cleared (applied, or nothing is held any more).
+    `state`: waiting, approved (the next run applies it), applying (a run has begun to), rejected, or, once it is no
+    longer current, replaced (another set took its place) or cleared (applied, or nothing is held any more).
     """
 
     number: int
@@ -47,10 +48,18 @@ class HeldSet(msgspec.Struct, kw_only=True):
 
 def checksum(withheld: Sequence[Withheld]) -> str:
     """Covers kind, subject, member and new values of the changes, in any order; reasons and details do not count."""
-    lines = sorted(
-        _encode([item.change.kind, item.change.subject, item.change.member, item.change.values]) for item in withheld
-    )
-    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+    return hashlib.sha256(b"\n".join(sorted(map(_line, withheld)))).hexdigest()
+
+
+def difference(before: Sequence[Withheld], now: Sequence[Withheld]) -> tuple[list[Withheld], list[Withheld]]:
+    """Changes that only the later set holds, and changes that only the earlier one held."""
+    earlier, later = {_line(item): item for item in before}, {_line(item): item for item in now}
+    added = [item for line, item in later.items() if line not in earlier]
+    return added, [item for line, item in earlier.items() if line not in later]
+
+
+def _line(item: Withheld) -> bytes:
+    return _encode([item.change.kind, item.change.subject, item.change.member, item.change.values])
 
 
 class Held:
@@ -63,14 +72,15 @@ class Held:
     def put(self, profile: str, run_id: int, withheld: Sequence[Withheld]) -> HeldSet:
         """Store what a run holds back. The same changes keep number and state; others replace the current set.
 
-        Raises ValueError for an empty set (that is what `clear` is for).
+        What is left of a set that a run had begun to apply, when it was cut off, counts as the same. Raises ValueError
+        for an empty set (that is what `clear` is for).
         """
         if not withheld:
             raise ValueError("an empty set is not held")
         digest = checksum(withheld)
         with self._database.write() as connection:
             current = _current(connection, profile)
-            if current is not None and current.checksum == digest:
+            if current is not None and (current.checksum == digest or _is_rest(current, withheld)):
                 number = int(current.number)
             else:
                 _close(connection, profile, "replaced")
@@ -107,6 +117,13 @@ class Held:
         """Mark a current set as rejected: it stays out and asks no more. Raises UsageError as `approve`."""
         return self._decide(number, REJECTED)
 
+    def begin(self, number: int) -> None:
+        """A run begins to apply an approved set; cut off, the next one goes on with what is left."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(SET).where(SET.c.number == number, SET.c.state == APPROVED).values(state=APPLYING)
+            )
+
     def clear(self, profile: str) -> None:
         """Nothing is held any more, or the approved set was applied."""
         with self._database.write() as connection:
@@ -141,8 +158,15 @@ class Held:
 
 
 def _current(connection: Connection, profile: str) -> Any:
-    query = select(SET.c.number, SET.c.checksum).where(SET.c.profile == profile, SET.c.state.in_(CURRENT))
+    query = select(SET.c.number, SET.c.checksum, SET.c.state, SET.c.changes).where(SET.c.profile == profile, SET.c.state.in_(CURRENT))
     return connection.execute(query).first()
+
+
+def _is_rest(current: Any, withheld: Sequence[Withheld]) -> bool:
+    if current.state != APPLYING:
+        return False
+    added, _ = difference(msgspec.json.decode(current.changes, type=list[Withheld]), withheld)
+    return not added
 
 
 def _close(connection: Connection, profile: str, state: str) -> None:

@@ -23,6 +23,7 @@ from sds_daemon.store.links import Links
 from sds_daemon.store.memberships import Memberships
 from sds_daemon.store.profiles import Profiles
 from sds_daemon.store.runs import Runs
+from sds_daemon.store.safety import Announcements, Relaxations, SourceStops
 from sds_daemon.store.sightings import Sightings
 
 
@@ -42,6 +43,9 @@ class Store:
         self.sightings = Sightings(database)
         self.profiles = Profiles(database, clock)
         self.baselines = Baselines(database, clock)
+        self.relaxations = Relaxations(database, clock)
+        self.source_stops = SourceStops(database, clock)
+        self.announcements = Announcements(database, clock)
 
     @classmethod
     def open(cls, path: Path, clock: Clock, *, migrate: bool = True, patience: float = BUSY_SECONDS) -> Self:
@@ -105,7 +109,7 @@ class Store:
     def check(self) -> None:
         """Look the whole file over for damage. Raises StateError."""
         with self._database.read() as connection:
-            verdict = connection.exec_driver_sql("PRAGMA quick_check").scalar_one()
+            verdict = connection.exec_driver_sql("PRAGMA quick_check").scalars().first()
         if verdict != "ok":
             raise StateError(f"state database {self.path}: it is damaged", remedy="restore a backup")
 

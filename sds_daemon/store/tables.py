@@ -356,6 +356,42 @@ class ProfileStateRow(SQLModel, table=True):
     pause_reason: str
 
 
+class RelaxationRow(SQLModel, table=True):
+    """Limits a person has widened for a time. `limits`: the widened ones by name."""
+
+    __tablename__ = "limit_relaxation"
+
+    profile: str = Field(primary_key=True)
+    since: datetime = Field(sa_column=_instant())
+    until: datetime = Field(sa_column=_instant())
+    limits: str = Field(sa_column=_json())
+
+
+class SourceStopRow(SQLModel, table=True):
+    """A run the source limit stopped, with what it read, so that exactly this can be accepted."""
+
+    __tablename__ = "source_stop"
+
+    run_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    profile: str = Field(index=True)
+    state: str
+    created: datetime = Field(sa_column=_instant())
+    decided: datetime | None = Field(sa_column=_instant(nullable=True))
+    counts: str = Field(sa_column=_json())
+    schools: str = Field(sa_column=_json())
+
+
+class AnnouncementRow(SQLModel, table=True):
+    """What was last said of a profile's standing."""
+
+    __tablename__ = "announcement"
+
+    profile: str = Field(primary_key=True)
+    status: str
+    held: int | None
+    since: datetime = Field(sa_column=_instant())
+
+
 class BaselineRow(SQLModel, table=True):
     """The snapshot last accepted for a profile; the source limit compares with it."""
 

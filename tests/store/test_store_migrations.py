@@ -80,6 +80,11 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         saw = store.sightings.get("north", student(8))
         assert (saw is not None and saw[1].schools == ("4",)) is (script.stem.removeprefix("schema_") >= "0003")
         assert not pupil.unread
+        knows_safety = script.stem.removeprefix("schema_") >= "0004"
+        relaxed, stop = store.relaxations.active("north"), store.source_stops.current("north")
+        assert (relaxed is not None and relaxed.limits == {"removal_percent": 100}) is knows_safety
+        assert (stop is not None and stop.counts == {"students": 2} and stop.schools == ["4"]) is knows_safety
+        assert (store.announcements.last("north") is not None) is knows_safety
         store.check()
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from sds_daemon.errors import SourceInvalid
-from sds_daemon.roster.proof import Part, Resource
+from sds_daemon.roster.proof import Part, Resource, digest_of, joined_digest
 from sds_daemon.roster.records import RecordKind, School, Term
 from sds_daemon.sources.powerschool.client import Session
 from sds_daemon.sources.powerschool.desk import Desk
@@ -120,6 +120,7 @@ async def _terms(desk: Desk, school_id: str, years: Collection[int]) -> list[Ter
         part.received += len(listing.rows)
         part.expected = (part.expected or 0) + listing.expected
         part.pages += listing.pages
+        part.digest = joined_digest(part.digest, digest_of(listing.ids, within=str(year)))
         terms.extend(usable_terms(desk, listing.rows, school_id))
     desk.proof.parts.append(part)
     return terms

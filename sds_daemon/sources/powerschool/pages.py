@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sds_daemon.errors import SourceInvalid
-from sds_daemon.roster.proof import Part, Resource
+from sds_daemon.roster.proof import Part, Resource, digest_of
 from sds_daemon.sources.powerschool.client import Params, Session
 from sds_daemon.sources.powerschool.normalise import Malformed, container, dig, items, whole
 from sds_daemon.sources.powerschool.wire import row_id
@@ -75,6 +75,7 @@ class Listing(msgspec.Struct):
             expected=self.expected,
             expected_before=self.expected_before,
             pages=self.pages,
+            digest=digest_of(self.ids),
         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from sds_daemon.errors import SourceError, SourceRefused
 from sds_daemon.plan.issues import IssueCode
-from sds_daemon.roster.proof import Part, Resource
+from sds_daemon.roster.proof import Part, Resource, digest_of, joined_digest
 from sds_daemon.roster.records import RecordKind, Ref, Section
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.lanes import each
@@ -69,6 +69,7 @@ async def _read_section(desk: Desk, section_id: str) -> Listing:
 def _file(part: Part, section_id: str, listing: Listing) -> None:
     """Adds a list to its school's part. One that never settled is a gap, and stays out of the sums."""
     part.pages += listing.pages
+    part.digest = joined_digest(part.digest, digest_of(listing.ids, within=section_id))
     if listing.settled:
         part.received += len(listing.rows)
         part.expected = (part.expected or 0) + listing.expected
