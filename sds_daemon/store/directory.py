@@ -136,8 +136,8 @@ class Directory:
 
     def observe_members(self, seen: Iterable[MembersSeen]) -> None:
         """Take in who is in groups or schools: managed memberships seen absent are marked, others unmarked."""
-        with self._database.write() as connection:
-            for part in chunks(seen, 200):
+        for part in chunks(seen, 200):
+            with self._database.write() as connection:
                 self._observer.observe(connection, part, self._clock.now())
 
     def forget(self, kind: str, ids: Iterable[str], *, purged: bool) -> None:

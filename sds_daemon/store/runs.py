@@ -23,6 +23,7 @@ CHANGE = table(RunChangeRow)
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 SUCCESSES = ("success", "success_with_issues", "nothing_to_do")
+UPDATE_KINDS = (ChangeKind.UPDATE_SCHOOL.value, ChangeKind.UPDATE_USER.value, ChangeKind.UPDATE_CLASS.value)
 KEY = ("run_id", "kind", "subject_kind", "subject_id", "member_kind", "member_id")
 
 # Sent for every batch of a sync: plain updates by key, a tenth of the price of inserting whole rows anew.
@@ -246,6 +247,17 @@ class Runs:
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
         return [StoredChange(int(row["run_id"]), _change_record(row)) for row in rows]
+
+    def later_updates(self, run_id: int) -> Iterator[Change]:
+        """Updates that runs of the same profile have carried out since, streamed."""
+        profile = select(RUN.c.profile).where(RUN.c.id == run_id).scalar_subquery()
+        later = select(RUN.c.id).where(RUN.c.id > run_id, RUN.c.profile == profile)
+        query = select(CHANGE).where(
+            CHANGE.c.run_id.in_(later), CHANGE.c.kind.in_(UPDATE_KINDS), CHANGE.c.state == "done"
+        )
+        with self._database.read() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+                yield change_of(row)
 
     def counts(self, run_id: int) -> dict[str, dict[str, int]]:
         """Changes of a run by state and kind."""

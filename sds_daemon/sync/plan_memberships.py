@@ -154,8 +154,9 @@ def keep_last_owners(world: World, changes: Iterable[Change]) -> tuple[list[Chan
             arriving.add(change.subject)
     kept: dict[Ref, Ref] = {}
     for section, members in leaving.items():
-        owners = {member for role, member in world.managed.get(section, frozenset()) if role is Role.OWNER}
-        if section not in arriving and owners <= members:
+        there = world.managed.get(section, frozenset()) - world.absent.get(section, frozenset())
+        owners = {member for role, member in there if role is Role.OWNER}
+        if owners and section not in arriving and owners <= members:
             kept[section] = max(owners)
             world.issues.report(section, IssueCode.LAST_OWNER, "its last owner no longer teaches it and was kept")
     passing = [c for c in changes if not _concerns(c, kept)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -15,6 +15,7 @@ from sds_daemon.plan.attributes import EDUCATION_ANCHOR
 from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason
 from sds_daemon.plan.issues import Severity
 from sds_daemon.plan.limits import hold_excess
+from sds_daemon.roster.records import Ref
 from sds_daemon.store import Link, Membership, RunRecord, Store
 from sds_daemon.store.held import APPROVED
 from sds_daemon.sync.gate import extent_of
@@ -103,6 +104,9 @@ def plan_undo(world: World, store: Store, number: int) -> Undoing:
     A membership added again, or an attribute written again, by a later run is that run's.
     """
     own = world.memberships.of_run(number)
+    rewritten: defaultdict[Ref, set[str]] = defaultdict(set)
+    for later in store.runs.later_updates(number):
+        rewritten[later.subject].update(later.values)
     changes: list[Change] = []
     listed: Counter[str] = Counter()
     undoing = Undoing(run=number, plan=Plan(changes=changes), listed={})
@@ -114,7 +118,7 @@ def plan_undo(world: World, store: Store, number: int) -> Undoing:
             undoing.moved_on += not removal
         elif change.kind in UPDATES:
             undoing.marks += not change.values.keys().isdisjoint(EDUCATION_ANCHOR)
-            former = _former_values(change, world.known.get(change.subject))
+            former = _former_values(change, world.known.get(change.subject), rewritten[change.subject])
             changes += former
             undoing.moved_on += not former and not change.values.keys() <= set(EDUCATION_ANCHOR)
         else:
@@ -131,13 +135,13 @@ def _removal(change: Change, own: set[Membership]) -> list[Change]:
     return [Change(kind=kind, subject=change.subject, member=change.member, reason=Reason.UNDONE)]
 
 
-def _former_values(change: Change, link: Link | None) -> list[Change]:
+def _former_values(change: Change, link: Link | None, rewritten: set[str]) -> list[Change]:
     if link is None:
         return []
     mine = {
         name
         for name, value in change.values.items()
-        if name not in EDUCATION_ANCHOR and link.written.get(name) == value and change.before.get(name) != value
+        if name not in rewritten and name not in EDUCATION_ANCHOR and link.written.get(name) == value
     }
     if not mine:
         return []
