@@ -82,7 +82,8 @@ def app(handler: Handler) -> ASGIApp:
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             request = await _read(scope, receive)
-            await _write(await handler(request), send)
+            if request is not None:
+                await _write(await handler(request), send)
 
     return application
 
@@ -95,15 +96,16 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _read(scope: Scope, receive: Receive) -> Request:
+async def _read(scope: Scope, receive: Receive) -> Request | None:
+    """The request, or None where the client was gone before all of it had come: such a one is never carried out."""
     message = await receive()
-    body = message.get("body", b"")
-    if message.get("more_body"):
-        parts = [body]
-        while message.get("more_body"):
-            message = await receive()
-            parts.append(message.get("body", b""))
-        body = b"".join(parts)
+    parts = [message.get("body", b"")]
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    if message["type"] == "http.disconnect":
+        return None
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
     raw_path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")

@@ -30,9 +30,7 @@ def begin(folder: Path, *options: str) -> Iterator[Rig]:
     rig.environment["SDS_DAEMON_CLOCK"] = f"{DAY}T16:00:00Z"
     with rig:
         rig.edit("profiles.district", pause=1)
-        rig.change_school(
-            *flat(school(801), teacher(9801, 801), student(8801, 801), section(7801, 801, 9801, 8801))
-        )
+        rig.change_school(*flat(school(801), teacher(9801, 801), student(8801, 801), section(7801, 801, 9801, 8801)))
         yield rig
 
 
@@ -204,7 +202,7 @@ def test_a_disabled_profile_is_left_alone(tmp_path: Path) -> None:
 
 def test_profiles_of_one_tenant_share_its_quota(tmp_path: Path) -> None:
     """Two first syncs at once, under a quota that one of them alone would use up."""
-    with begin(tmp_path, "--write-quota", "60") as rig:
+    with begin(tmp_path, "--write-quota", "60", "--education-counted") as rig:
         two_profiles(rig, second=True)
         rig.change_school(*(student(number, 801, 7801) for number in range(8810, 8850)))
         with daemon(rig) as service:
