@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from sds_daemon import __version__
+from sds_daemon.bounded import ACCEPTED, BoundedTransport
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import ConfigurationError, SourceInvalid, SourceRefused, SourceUnreachable
@@ -100,14 +101,16 @@ class PowerSchoolClient:
         self._tokens = TokenCache(self._fetch_token, clock)
         self._http = httpx.AsyncClient(
             base_url=self.base,
-            verify=tls_context(settings.ca_file),
             auth=PluginAuth(self._tokens),
             follow_redirects=False,
             trust_env=False,
             timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=settings.max_calls + 1, max_keepalive_connections=settings.max_calls),
-            headers={"Accept": "application/json", "User-Agent": f"sds-daemon/{__version__}"},
-            transport=transport,
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPTED,
+                "User-Agent": f"sds-daemon/{__version__}",
+            },
+            transport=BoundedTransport(transport or _network(settings), limit=LARGEST_ANSWER, too_large=_too_large),
         )
 
     async def get(self, path: str, params: Params | None = None, *, stop: Stop = lambda: False) -> Any:
@@ -159,26 +162,29 @@ class PowerSchoolClient:
                 asyncio.timeout(LONGEST_ANSWER),
                 self._http.stream(method, path, **options) as response,
             ):
-                body = await _bounded(response, path)
+                body = await response.aread()
         except TimeoutError as error:
             raise TryAgain(_unreachable(path, f"took longer than {LONGEST_ANSWER:.0f} s")) from error
         except httpx.DecodingError as error:
-            raise TryAgain(SourceInvalid(f"the compressed body of {path} is broken")) from error
+            raise TryAgain(SourceInvalid(f"{path}: {error}", remedy=_PROXY)) from error
         except httpx.TransportError as error:
             raise _transport_failure(self.base, path, error) from error
         return Answer(path, response.status_code, response.headers, body)
 
 
-async def _bounded(response: httpx.Response, path: str) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            raise SourceInvalid(
-                f"the answer for {path} is larger than {LARGEST_ANSWER // 1024**2} MB",
-                remedy="lower the plugin's page size in PowerSchool",
-            )
-    return bytes(body)
+_PROXY = "look for a proxy between here and PowerSchool"
+
+
+def _network(settings: SourceSettings) -> httpx.AsyncBaseTransport:
+    limits = httpx.Limits(max_connections=settings.max_calls + 1, max_keepalive_connections=settings.max_calls)
+    return httpx.AsyncHTTPTransport(verify=tls_context(settings.ca_file), trust_env=False, limits=limits)
+
+
+def _too_large(request: httpx.Request) -> SourceInvalid:
+    return SourceInvalid(
+        f"the answer for {request.url.path} is larger than {LARGEST_ANSWER // 1024**2} MB",
+        remedy="lower the plugin's page size in PowerSchool",
+    )
 
 
 def _unreachable(path: str, what: str) -> SourceUnreachable:

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from sds_daemon.bounded import holds_too_much
+
 Row = dict[str, Any]
 
 LONGEST_TEXT = 1024
@@ -40,8 +42,11 @@ def decode(body: bytes) -> Any:
     """The value of a JSON document.
 
     Strings with raw control characters, lone surrogates or broken UTF-8 are let through, so that one bad record does
-    not cost a page; `text` refuses them one by one. Raises Malformed for anything that is not JSON, or nested too deep.
+    not cost a page; `text` refuses them one by one. Raises Malformed for anything that is not JSON, nested too deep, or
+    of too many values.
     """
+    if holds_too_much(body):
+        raise Malformed("holds more values than any page of records")
     try:
         return _DECODER.decode(body)
     except RecursionError:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sds_daemon.errors import ConfigurationError, TargetError, TargetRefused, TargetUnreachable
-from sds_daemon.targets.entra.clouds import Cloud, is_loopback
+from sds_daemon.targets.entra.clouds import Cloud
 
 if TYPE_CHECKING:
     from sds_daemon.config.settings import TenantSettings
@@ -100,17 +100,17 @@ def make_credential(settings: TenantSettings, cloud: Cloud) -> Any:
     """
     from azure.identity.aio import CertificateCredential, ClientSecretCredential
 
+    from sds_daemon.targets.entra.authority import AuthorityTransport
+
     # Its warnings quote the authority's whole answer; ours say what it means.
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     options: dict[str, Any] = {
         "authority": cloud.authority,
         "disable_instance_discovery": cloud.custom,
-        "use_env_settings": not is_loopback(cloud.authority),
         "retry_total": 1,
         "retry_backoff_factor": 0.4,
+        "transport": AuthorityTransport(settings, cloud),
     }
-    if settings.ca_file is not None:
-        options["connection_verify"] = str(settings.ca_file)
     if settings.certificate is not None:
         data = _read_certificate(settings.certificate)
         try:
@@ -138,6 +138,7 @@ def _read_certificate(path: Path) -> bytes:
 
 
 _AADSTS = re.compile(r"AADSTS(\d+)")
+_NEW_CERTIFICATE = "make a new certificate and upload its public part to the app registration; check the clock as well"
 _EXPLAINED: dict[str, tuple[str, str]] = {
     "7000215": ("the client secret is wrong", "copy the secret's value (not its id) from the app registration"),
     "7000222": ("the client secret has expired", "make a new secret in the app registration, or use a certificate"),
@@ -158,6 +159,18 @@ _EXPLAINED: dict[str, tuple[str, str]] = {
     "53003": ("a conditional access policy blocks the app", "exclude the app's workload identity from the policy"),
     "50196": ("the authority stopped a request loop", "wait some minutes; if it returns, report it"),
     "7000112": ("the app is disabled", "enable it under enterprise applications"),
+    "1000502": ("the certificate has expired, or is not valid yet", _NEW_CERTIFICATE),
+    "50012": ("the certificate's signature was not accepted", _NEW_CERTIFICATE),
+    "7000218": ("no secret or certificate reached the authority", "check client_secret or certificate"),
+    "700025": ("the app is registered as a public client", "register a confidential one, with a secret or certificate"),
+    "7000229": ("the app has no service principal in this tenant", "grant admin consent in the app registration"),
+    "500011": ("Microsoft Graph is not known to this tenant in this cloud", "check tenant_id and cloud"),
+    "500014": ("Microsoft Graph is disabled in this tenant", "enable it under enterprise applications"),
+    "900021": ("tenant_id is not a tenant", "check tenant_id"),
+    "900382": ("the app registration belongs to another cloud", "check cloud; register the app in the tenant's cloud"),
+    "900439": ("the app is of a US government cloud", 'set cloud = "gcc-high" or "dod"'),
+    "530032": ("a security policy of the tenant blocks the app", "exclude the app's workload identity from the policy"),
+    "1002012": ("the scope of the token request is not accepted", "check cloud and graph_url"),
 }
 
 

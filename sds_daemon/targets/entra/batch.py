@@ -65,5 +65,5 @@ def created_id(answer: Answer) -> str:
     """The `id` in a created object's answer; "" where there is none."""
     try:
         return msgspec.json.decode(answer.body, type=_Created).id
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

@@ -251,7 +251,7 @@ class ClassStrand(Strand):
             return frozenset()
         try:
             return frozenset(entry.id for entry in msgspec.json.decode(answer.body, type=_Ids).value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return frozenset()
 
     def _fail_gone(self, adds: Iterable[Add]) -> None:

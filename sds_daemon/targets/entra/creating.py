@@ -108,7 +108,7 @@ def mail_of(answer: Answer) -> str:
     """The `mail` in an answer; "" where there is none."""
     try:
         return msgspec.json.decode(answer.body, type=_Mail).mail or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 

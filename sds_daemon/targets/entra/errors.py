@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+LARGEST_ERROR = 1024 * 1024
+"""Bytes of an error body that are worth reading."""
+
 
 class Problem(StrEnum):
     """What an error answer means for the one who sent the request. A closed set."""
@@ -98,11 +101,11 @@ class Verdict(msgspec.Struct, frozen=True):
 def parse_error(status: int, body: bytes) -> GraphError:
     """Read an error body in any shape Graph or a gateway in front of it sends; never raises.
 
-    HTML, empty and truncated bodies give an error with the status alone.
+    HTML, empty, truncated, oversized and too deeply nested bodies give an error with the status alone.
     """
     try:
-        document = msgspec.json.decode(body) if body else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = msgspec.json.decode(body) if 0 < len(body) <= LARGEST_ERROR else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, str):

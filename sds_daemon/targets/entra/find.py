@@ -193,7 +193,7 @@ def _decoded(answer: Answer, decoder: msgspec.json.Decoder[_T]) -> _T | None:
         return None
     try:
         return decoder.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

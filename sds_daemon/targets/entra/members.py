@@ -90,7 +90,7 @@ class BatchReader:
             raise refusal(answer.error or GraphError(status=answer.status), what)
         try:
             return decoder.decode(answer.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise refusal(GraphError(status=answer.status, code="Unreadable"), what) from None
 
 

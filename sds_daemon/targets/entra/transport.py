@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 import uuid
 from collections.abc import Awaitable, Callable
@@ -14,11 +15,12 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from sds_daemon.bounded import ACCEPTED, BoundedTransport
 from sds_daemon.clock import Clock
 from sds_daemon.errors import ConfigurationError, TargetError, TargetInvalid, TargetRefused, TargetUnreachable
 from sds_daemon.targets.base import RequestCounts
 from sds_daemon.targets.entra.auth import EntraTokens, Tokens, token_roles
-from sds_daemon.targets.entra.clouds import Cloud, cloud_of
+from sds_daemon.targets.entra.clouds import Cloud, cloud_of, is_loopback
 from sds_daemon.targets.entra.errors import GraphError, Problem, classify, parse_error
 from sds_daemon.targets.entra.guard import ReadOnlyTransport
 
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from sds_daemon.config.settings import TenantSettings
 
 T = TypeVar("T")
-MAX_BODY = 64 * 1024 * 1024
-"""Bytes of a decoded answer; Graph's largest pages are about 1 MB."""
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of an unpacked answer; Graph's largest pages are about 1 MB."""
+LONGEST_ANSWER = 300.0
+"""Seconds from the request to the answer's last byte."""
 READ_ATTEMPTS = 6
 _JSON = {"Content-Type": "application/json"}
 
@@ -85,17 +89,18 @@ class GraphTransport:
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
-        transport = self._http_transport or httpx.AsyncHTTPTransport(
+        network = self._http_transport or httpx.AsyncHTTPTransport(
             verify=tls_context(self.settings),
             http2=True,
             limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
-            proxy=None if self.cloud.loopback else _environment_proxy(self.cloud.graph),
+            proxy=environment_proxy(self.cloud.graph),
         )
+        transport = BoundedTransport(network, limit=MAX_BODY, too_large=_too_large, longest=LONGEST_ANSWER)
         return httpx.AsyncClient(
             transport=ReadOnlyTransport(transport) if self._read_only else transport,
             timeout=httpx.Timeout(100.0, connect=15.0, pool=None),
             follow_redirects=False,
-            headers={"User-Agent": "sds-daemon", "Accept": "application/json"},
+            headers={"User-Agent": "sds-daemon", "Accept": "application/json", "Accept-Encoding": ACCEPTED},
         )
 
     @cached_property
@@ -167,7 +172,7 @@ class GraphTransport:
         """One request, repeated only where Graph refuses the token (once).
 
         Raises TargetUnreachable with `sent` telling whether Graph may have seen it (see `Unanswered`), TargetError of
-        the token, TargetInvalid for an answer above MAX_BODY.
+        the token, TargetInvalid for a redirect and for an answer above MAX_BODY.
         """
         url = self._absolute(url)
         reply = await self._send(method, url, content)
@@ -194,7 +199,7 @@ class GraphTransport:
         """Decode a 2xx body. Raises TargetInvalid naming the path."""
         try:
             return decoder.decode(reply.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TargetInvalid(
                 f"GET {urlsplit(url).path}: the answer cannot be understood ({type(error).__name__})",
                 remedy="check for a proxy that alters answers; it is tried again next time",
@@ -211,13 +216,9 @@ class GraphTransport:
             return self.cloud.base + self.relative(request)
         if request.startswith("/"):
             return self.cloud.base + request
-        parts = urlsplit(request)
-        own = urlsplit(self.cloud.base)
-        if (parts.scheme, parts.netloc.lower()) != (own.scheme, own.netloc.lower()) or not parts.path.startswith(
-            own.path + "/"
-        ):
+        if not _leads_to(request, self.cloud.base):
             raise TargetInvalid(
-                f"Graph sent a link to {parts.scheme}://{parts.netloc}, which is not {self.cloud.base}",
+                f"Graph sent a link to {shown_root(request)}, which is not {self.cloud.base}",
                 remedy="check graph_url and any proxy; the token was not sent there",
             )
         return request
@@ -232,13 +233,12 @@ class GraphTransport:
             headers |= _JSON
         request = self._client.build_request(method, url, content=content, headers=headers)
         try:
-            response = await self._client.send(request, stream=True)
-            try:
-                return Reply(response.status_code, response.headers, await _body(response), number)
-            finally:
-                await response.aclose()
+            response = await self._client.send(request)
         except httpx.HTTPError as error:
             raise Unanswered(error, self.cloud) from None
+        if 300 <= response.status_code < 400:
+            raise _redirected(response)
+        return Reply(response.status_code, response.headers, response.content, number)
 
 
 class Unanswered(TargetUnreachable):
@@ -270,18 +270,41 @@ class _TokenProvider:
         return self._validator
 
 
-async def _body(response: httpx.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise TargetInvalid(
-                f"an answer from {response.url.host} is larger than {MAX_BODY // 2**20} MB",
-                remedy="check graph_url and any proxy",
-            )
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _too_large(request: httpx.Request) -> TargetInvalid:
+    return TargetInvalid(
+        f"an answer from {request.url.host} is larger than {MAX_BODY // 2**20} MB",
+        remedy="check graph_url and any proxy",
+    )
+
+
+def _redirected(response: httpx.Response) -> TargetInvalid:
+    where = shown_root(response.headers.get("Location", ""))
+    return TargetInvalid(
+        f"Graph sent {response.request.method} {response.request.url.path} away to {where} "
+        f"(HTTP {response.status_code}); redirects are not followed",
+        remedy="check graph_url and any proxy; the token was not sent there",
+    )
+
+
+def _leads_to(link: str, base: str) -> bool:
+    """Whether an absolute link stays below `base` and is one a request can be made of."""
+    try:
+        parts, own = urlsplit(link), urlsplit(base)
+        httpx.URL(link)
+    except (ValueError, httpx.InvalidURL):
+        return False
+    here, there = (own.scheme, own.netloc.lower()), (parts.scheme, parts.netloc.lower())
+    return here == there and parts.path.startswith(own.path + "/")
+
+
+def shown_root(link: str) -> str:
+    """Scheme and host of a foreign link, fit to be printed: no path, no user name, no odd characters."""
+    try:
+        parts = urlsplit(link)
+        root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "another page"
+    except ValueError:
+        root = "an unreadable address"
+    return re.sub(r"[^!-~ ]", "?", root)[:100]
 
 
 def retry_after(headers: httpx.Headers | dict[str, str]) -> float | None:
@@ -323,9 +346,12 @@ def tls_context(settings: TenantSettings) -> ssl.SSLContext:
         ) from None
 
 
-def _environment_proxy(url: str) -> httpx.Proxy | None:
+def environment_proxy(url: str) -> httpx.Proxy | None:
+    """The proxy the environment names for a URL (HTTPS_PROXY, NO_PROXY); none for this machine itself."""
     from urllib.request import getproxies, proxy_bypass
 
+    if is_loopback(url):
+        return None
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     return httpx.Proxy(proxy) if proxy and not proxy_bypass(parts.hostname or "") else None

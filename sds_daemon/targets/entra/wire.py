@@ -52,7 +52,7 @@ def decode_batch(body: bytes) -> dict[str, BatchResponse] | None:
     """Answers by id; None when the body is no batch answer."""
     try:
         return {response.id: response for response in _responses.decode(body).responses}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
