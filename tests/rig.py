@@ -18,6 +18,8 @@ import tomlkit
 
 COMMAND = [sys.executable, "-m", "sds_daemon"]
 PROFILE = "district"
+LOOKING = {("preview",), ("check",), ("explain",), ("status",), ("issues",), ("runs",), ("links",), ("reset",)}
+READING_POSTS = ("/oauth2/v2.0/token", "/oauth/access_token", "/directoryObjects/getByIds", "/$batch")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Rig:
         self.environment = {**_clean_environment(), **(environment or {})}
         self._options = sandbox_options
         self._process: subprocess.Popen[str] | None = None
+        self._spawned: list[subprocess.Popen[str]] = []
         self.ready: dict[str, Any] = {}
 
     def start(self) -> Rig:
@@ -90,7 +93,8 @@ class Rig:
     # The operator's side
 
     def run(self, *arguments: str, timeout: float = 110, environment: dict[str, str] | None = None) -> Finished:
-        """Run `sds-daemon --config CONFIG ARGUMENTS` to its end."""
+        """Run `sds-daemon --config CONFIG ARGUMENTS` to its end. One that only looks must send nothing that writes."""
+        mark = self.request_mark() if arguments[:1] in LOOKING and self._is_alone() else None
         done = subprocess.run(
             [*COMMAND, "--config", str(self.config), *arguments],
             capture_output=True,
@@ -100,7 +104,20 @@ class Rig:
             cwd=self.folder,
             check=False,
         )
+        if mark is not None and self._is_alone():
+            leaks = self.leaks_since(mark)
+            assert not leaks, f"{arguments} sent what may write: {leaks}"
         return Finished(done.returncode, done.stdout, done.stderr)
+
+    def _is_alone(self) -> bool:
+        """Whether the sandbox is up, and nothing that `spawn` started talks to it as well."""
+        up = self._process is not None and self._process.poll() is None
+        return up and all(process.poll() is not None for process in self._spawned)
+
+    def leaks_since(self, mark: int) -> list[str]:
+        """Requests since a mark, to either side, that a look may not send. Items of batches have rows of their own."""
+        rows = self.get("requests", since=mark, limit=1_000_000)["requests"]
+        return [f"{row['method']} {row['path']}" for row in rows if not _only_reads(row["method"], row["path"])]
 
     def sync(self, *arguments: str, profile: str = PROFILE, codes: tuple[int, ...] = (0, 1)) -> dict[str, Any]:
         """One cycle; its --json object."""
@@ -114,7 +131,7 @@ class Rig:
 
     def spawn(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*COMMAND, "--config", str(self.config), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -122,6 +139,8 @@ class Rig:
             env=self.environment,
             cwd=self.folder,
         )
+        self._spawned.append(process)
+        return process
 
     def edit(self, table: str, **values: Any) -> None:
         """Set keys of a table such as "profiles.district.students"; None removes a key."""
@@ -192,6 +211,12 @@ class Rig:
             for row in rows
             if row["method"] != "GET" and not row["path"].endswith(("/$batch", "/directoryObjects/getByIds"))
         ]
+
+
+def _only_reads(method: str, path: str) -> bool:
+    if method == "GET":
+        return True
+    return method == "POST" and (path.endswith(READING_POSTS) or path.startswith("/ws/schema/query/"))
 
 
 class Directory:

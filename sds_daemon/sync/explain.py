@@ -94,7 +94,7 @@ def _both(question: Question, step: Callable[[Evidence], Step], *more: Step) -> 
         stage=parts[0][1].stage,
         ok=all(verdicts) if verdicts else None,
         lines=tuple(f"{prefix}{line}" for prefix, each in parts for line in each.lines),
-        because=tuple(f"{prefix}{each.lines[-1]}" for prefix, each in parts if each.ok is False),
+        because=tuple(f"{prefix}{(each.because or each.lines)[-1]}" for prefix, each in parts if each.ok is False),
     )
 
 

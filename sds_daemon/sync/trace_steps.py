@@ -53,7 +53,8 @@ def read(evidence: Evidence) -> Step:
         return Step(stage="read", ok=None, lines=tuple(lines + _said(evidence)))
     if not saw.present:
         where = "the source was read" if evidence.live else f"run {evidence.seen_by} read the source"
-        return Step(stage="read", ok=False, lines=(f"{where} without it: {saw.absent}", *_said(evidence)))
+        lines = [f"{where} without it: {saw.absent}", *_said(evidence)]
+        return Step(stage="read", ok=False, lines=tuple(lines), because=("; ".join(lines),))
     lines = [_part_line(saw, evidence)]
     if saw.roster_call:
         whole = f"unproved, {saw.roster_doubt}" if saw.roster_doubt else "read whole"
@@ -302,7 +303,11 @@ def directory(evidence: Evidence) -> Step:
     lines = [_object_line(evidence, word)]
     for role, members in _by_role(evidence):
         lines.append(f"{role.value} of {', '.join(members[:_SHOWN])}{_more(members)}")
-    lines += [f"{row.role.value} of {row.container} was removed by hand" for row in sorted(evidence.removed_by_hand)]
+    within = Counter(row.role.value for row in evidence.memberships if row.container == evidence.ref)
+    if within:
+        lines.append(f"put in by us: {', '.join(f'{number} as {role}' for role, number in sorted(within.items()))}")
+    by_hand = sorted(evidence.removed_by_hand)
+    lines += [f"{row.role.value} {row.member} of {row.container} was removed by hand" for row in by_hand[:_SHOWN]]
     gone = evidence.held.state in ("deleted", "purged")
     return Step(stage="directory", ok=not gone, lines=tuple(lines))
 
@@ -318,9 +323,8 @@ def _object_line(evidence: Evidence, word: str) -> str:
 
 
 def _by_role(evidence: Evidence) -> list[tuple[Role, list[str]]]:
-    rows = [row for row in evidence.memberships if row not in evidence.removed_by_hand]
-    if evidence.ref.kind is RecordKind.SECTION:
-        rows = [row for row in rows if row.member == evidence.ref]
+    ref, by_hand = evidence.ref, evidence.removed_by_hand
+    rows = [row for row in evidence.memberships if row.member == ref and row not in by_hand]
     roles = sorted({row.role for row in rows})
     return [(role, sorted(str(row.container) for row in rows if row.role is role)) for role in roles]
 
