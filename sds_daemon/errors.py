@@ -15,6 +15,8 @@
     ├── StateError              the state database or directory; exit code 3
     │   └── LeaseHeld           another process works on this profile
     ├── SafetyStop              a gate stopped the run before anything was written; exit code 4
+    │   ├── SourceShrank        the source holds much less than last time
+    │   └── TooManyIssues       more records than limits.max_issues could not be synced
     └── Interrupted             the run was asked to stop; what was sent is recorded
 
 Each message says what happened, where, and what to do about it.
@@ -101,6 +103,19 @@ class SafetyStop(SdsError):
     """A gate stopped the run before the first write."""
 
     exit_code = 4
+
+
+class SourceShrank(SafetyStop):
+    """The source holds much less than last time. `counts`: rows per resource; `schools`: SIS IDs, empty or gone."""
+
+    def __init__(self, message: str, *, remedy: str, counts: dict[str, int], schools: list[str]) -> None:
+        self.counts = counts
+        self.schools = schools
+        super().__init__(message, remedy=remedy)
+
+
+class TooManyIssues(SafetyStop):
+    """So many records cannot be synced that the configuration or the source must be wrong."""
 
 
 class Interrupted(SdsError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,12 +104,14 @@ class TenantSettings(_Table):
 
     `write_quota` is in writes per 150 s (Graph docs: throttling limits, directory objects); `lag_horizon` the seconds a
     new object may stay invisible to reads. `authority` and `graph_url` are set for the cloud "custom" alone.
+    `client_secret_expires` is noted by hand, for `check` and `status` to warn in time.
     """
 
     name: str
     tenant_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
     client_id: Annotated[str, Field(min_length=1)]
     client_secret: Secret | None = None
+    client_secret_expires: date | None = None
     certificate: FilePath | None = None
     cloud: Literal["global", "gcc-high", "dod", "china", "custom"] = "global"
     authority: Annotated[str, Field(min_length=1)] | None = None
@@ -159,8 +162,10 @@ class LimitSettings(_Table):
     section_removal_floor: Count = 8
     update_percent: Percent = 20
     update_floor: Count = 50
+    section_max_adds: Count | None = None
     max_adds: Count | None = None
     max_creates: Count | None = None
+    max_issues: Count = 15_000
 
 
 class Profile(_Table):

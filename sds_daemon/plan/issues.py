@@ -64,9 +64,8 @@ REMEDIES: dict[IssueCode, str] = {
     IssueCode.OBJECT_DELETED: "restore the object from the recycle bin, or drop the link (sds-daemon links drop)",
     IssueCode.INVALID_RECORD: "correct the record in PowerSchool",
     IssueCode.REFUSED: "read the message of the directory",
-    IssueCode.SCHOOL_EMPTY: "look at the school in PowerSchool; if it is right, sds-daemon sync PROFILE --accept-shrink",
-    IssueCode.SCHOOL_VANISHED: "if the school has closed, sds-daemon sync PROFILE --accept-shrink; else look whether the "
-    "plugin may still read it",
+    IssueCode.SCHOOL_EMPTY: "look at it in PowerSchool; if it is right, sds-daemon sync PROFILE --accept-shrink",
+    IssueCode.SCHOOL_VANISHED: "look at PowerSchool; if the school has closed, sds-daemon sync PROFILE --accept-shrink",
     IssueCode.NO_SECTIONS: "set up the school's terms and sections of the year in PowerSchool",
 }
 

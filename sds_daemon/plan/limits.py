@@ -19,6 +19,7 @@ ADDITIONS = frozenset(
         ChangeKind.ADD_SCHOOL_CLASS,
     }
 )
+SECTION_ADDITIONS = frozenset({ChangeKind.ADD_MEMBER, ChangeKind.ADD_OWNER})
 CREATIONS = frozenset(
     {ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS, ChangeKind.RESTORE_CLASS}
 )
@@ -45,6 +46,8 @@ class LimitSettings(Protocol):
     def update_percent(self) -> int: ...
     @property
     def update_floor(self) -> int: ...
+    @property
+    def section_max_adds(self) -> int | None: ...
     @property
     def max_adds(self) -> int | None: ...
     @property
@@ -89,6 +92,7 @@ def hold_excess(
     moves = _moves(changes, extent.courses)
     held_kinds = _kinds_over_limit(changes, moves, extent, limits)
     held_sections = {} if extent.first_sync else _sections_over_limit(changes, moves, extent, limits)
+    held_adds = _sections_over_adds(changes, limits)
     passing: list[Change] = []
     held: list[Withheld] = []
     for change in changes:
@@ -98,6 +102,8 @@ def hold_excess(
             held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_kinds[change.kind]))
         elif change.kind in REMOVALS and change.subject in held_sections and change.key not in moves:
             held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_sections[change.subject]))
+        elif change.kind in SECTION_ADDITIONS and change.subject in held_adds:
+            held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_adds[change.subject]))
         else:
             passing.append(change)
     return passing, held
@@ -170,3 +176,15 @@ def _sections_over_limit(
         if count > allowed:
             over[section] = f"{count} of {total} memberships of the section, at most {allowed} go without approval"
     return over
+
+
+def _sections_over_adds(changes: list[Change], limits: LimitSettings) -> dict[Ref, str]:
+    allowed = limits.section_max_adds
+    if allowed is None:
+        return {}
+    counts = Counter(change.subject for change in changes if change.kind in SECTION_ADDITIONS)
+    return {
+        section: f"{count} additions to the section, at most {allowed} go without approval"
+        for section, count in counts.items()
+        if count > allowed
+    }

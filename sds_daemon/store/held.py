@@ -158,7 +158,8 @@ class Held:
 
 
 def _current(connection: Connection, profile: str) -> Any:
-    query = select(SET.c.number, SET.c.checksum, SET.c.state, SET.c.changes).where(SET.c.profile == profile, SET.c.state.in_(CURRENT))
+    query = select(SET.c.number, SET.c.checksum, SET.c.state, SET.c.changes)
+    query = query.where(SET.c.profile == profile, SET.c.state.in_(CURRENT))
     return connection.execute(query).first()
 
 

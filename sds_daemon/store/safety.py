@@ -89,14 +89,14 @@ class Relaxations:
 
 
 class SourceStops:
-    """Access to runs the source limit stopped. A profile has at most one that is not over."""
+    """Access to runs the source limit stopped; all are over once a snapshot was accepted."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     def put(self, profile: str, run_id: int, counts: Mapping[str, int], schools: list[str]) -> None:
-        """Store what a stopped run read; earlier stops of the profile are over."""
+        """Store what a stopped run read. An approval that no longer fits is over; other stops may still be approved."""
         row = {
             "run_id": run_id,
             "profile": profile,
@@ -107,13 +107,15 @@ class SourceStops:
             "schools": to_json(sorted(schools)),
         }
         with self._database.write() as connection:
-            _end(connection, profile)
+            _end(connection, profile, APPROVED)
             connection.execute(upsert(STOP), row)
 
     def current(self, profile: str) -> SourceStop | None:
-        """The stop that waits or was approved."""
+        """The stop that was approved, or else the last that waits."""
+        mine = STOP.c.profile == profile
         with self._database.read() as connection:
-            return _stop(connection, (STOP.c.profile == profile) & (STOP.c.state != OVER))
+            approved = _stop(connection, mine & (STOP.c.state == APPROVED))
+            return approved or _stop(connection, mine & (STOP.c.state == WAITING))
 
     def by_run(self, run_id: int) -> SourceStop | None:
         """The stop of a run, over or not."""
@@ -137,7 +139,7 @@ class SourceStops:
     def end(self, profile: str) -> None:
         """The counts were accepted, or the source recovered."""
         with self._database.write() as connection:
-            _end(connection, profile)
+            _end(connection, profile, WAITING, APPROVED)
 
 
 class Announcements:
@@ -160,8 +162,8 @@ class Announcements:
             connection.execute(upsert(ANNOUNCEMENT), row)
 
 
-def _end(connection: Connection, profile: str) -> None:
-    connection.execute(update(STOP).where(STOP.c.profile == profile, STOP.c.state != OVER).values(state=OVER))
+def _end(connection: Connection, profile: str, *states: str) -> None:
+    connection.execute(update(STOP).where(STOP.c.profile == profile, STOP.c.state.in_(states)).values(state=OVER))
 
 
 def _stop(connection: Connection, condition: Any) -> SourceStop | None:

@@ -10,17 +10,21 @@ import msgspec
 
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
+from sds_daemon.plan.change import Result
 from sds_daemon.roster.records import RecordKind, Snapshot
-from sds_daemon.store import Baseline, Lease
+from sds_daemon.store import Lease, SourceStop
+from sds_daemon.store.safety import APPROVED
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
 from sds_daemon.sync.focus import Focus, narrow
-from sds_daemon.sync.gate import baseline_of, check_source_limit, gate, keep_held
+from sds_daemon.sync.gate import gate, keep_held, refuse_many_issues
 from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
+from sds_daemon.sync.measure import Measure, measure
 from sds_daemon.sync.planner import make_changes, store_matches
 from sds_daemon.sync.recovery import recover_creates
+from sds_daemon.sync.relaxing import relaxed
 from sds_daemon.sync.reread import reread_reset
 from sds_daemon.sync.run import Run
 from sds_daemon.sync.sightings import record_sightings
@@ -36,16 +40,20 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     """
     started = time.monotonic()
     with nullcontext() if job.preview else job.store.lease(job.profile.name) as lease:
-        job = stopping_without(lease, job)
+        job, widened = relaxed(stopping_without(lease, job))
         run = Run(job, started)
+        run.notices += widened
         try:
             facts = await preflight(job)
             snapshot = await job.source.read(scope_of(job.profile), stop=job.stop, progress=job.progress)
             run.read(snapshot)
             accepted = job.store.baselines.get(job.profile.name)
-            run.notices += check_source_limit(snapshot, accepted, job.profile.limits, accept_shrink=job.accept_shrink)
-            decision = await decide(job, run, facts, snapshot, accepted)
+            measured = measure(
+                snapshot, accepted, job.profile, accept_shrink=job.accept_shrink, approved=approved_stop(job)
+            )
+            decision = await decide(job, run, facts, snapshot, measured)
             if not job.preview:
+                refuse_many_issues(run.issues, job.profile)
                 await carry_out(job, run, decision)
             return run.finish(decision), decision
         except Interrupted:
@@ -61,6 +69,12 @@ def stopping_without(lease: Lease | None, job: Job) -> Job:
         return job
     asked = job.stop
     return msgspec.structs.replace(job, stop=lambda: asked() or lease.lost)
+
+
+def approved_stop(job: Job) -> SourceStop | None:
+    """The stop by the source limit whose counts a person has accepted."""
+    stop = job.store.source_stops.current(job.profile.name)
+    return stop if stop is not None and stop.state == APPROVED else None
 
 
 async def preflight(job: Job) -> TenantFacts:
@@ -90,11 +104,9 @@ async def preflight(job: Job) -> TenantFacts:
     return facts
 
 
-async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, accepted: Baseline | None) -> Decision:
-    """Everything up to the plan that may go out. Writes to our own record only.
-
-    `accepted`: the measure of the last accepted snapshot, None at a first sync.
-    """
+async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, measured: Measure) -> Decision:
+    """Everything up to the plan that may go out. Writes to our own record only."""
+    run.measured(measured)
     profile, store = job.profile, job.store
     store.runs.identify(run.id, snapshot.source_uuid, facts.tenant_id)
     links = store.links(snapshot.source_uuid, facts.tenant_id)
@@ -122,6 +134,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, acc
         match=match,
         issues=run.issues,
         blocked=set(),
+        suspended=measured.suspended,
     )
     store_matches(world, job.clock)
     adopt_anchored(world, job.clock)
@@ -132,12 +145,13 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, acc
     world.managed = memberships.by_container(profile.name)
     job.progress("planning", 0, None)
     changes, unproved = make_changes(world)
-    plan = gate(world, changes, unproved, first_sync=accepted is None)
-    plan, release, number = keep_held(store, profile, run.id, plan)
+    plan = gate(world, changes, unproved, first_sync=measured.first_sync)
+    kept = keep_held(store, profile, run.id, plan)
+    run.notices += kept.notices
     if not job.preview:
         run.notices += report_drift(world, store, strange)
     decision = Decision(
-        world=world, plan=plan, release=release, held_number=number, baseline=baseline_of(snapshot, accepted)
+        world=world, plan=kept.plan, release=kept.release, held_number=kept.number, baseline=measured.baseline
     )
     return decision if job.only is None else narrowed(job.only, decision)
 
@@ -172,12 +186,16 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
         else None,
     )
     run.ledger = ledger
+    if decision.release is not None:
+        job.store.held.begin(decision.release.number)
     if plan.changes:
         await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
-    if decision.release is not None:
+    if decision.release is not None and not ledger.unapplied[Result.DEFERRED]:
         job.store.held.clear(profile.name)
     if decision.only is None:
         job.store.baselines.accept(profile.name, decision.baseline)
+        if job.store.source_stops.current(profile.name) is not None:
+            job.store.source_stops.end(profile.name)
     _compare_mail(run, profile, ledger)
 
 

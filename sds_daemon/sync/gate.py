@@ -1,4 +1,4 @@
-"""The gates between plan and first write: source limit, policy, target limits, approval."""
+"""The gates between plan and first write: policy, target limits, approval. (The source limit: measure.py.)"""
 
 from __future__ import annotations
 
@@ -6,81 +6,24 @@ from collections import Counter
 
 import msgspec
 
-from sds_daemon.config.settings import LimitSettings, Profile
-from sds_daemon.errors import SafetyStop
+from sds_daemon.config.settings import Profile
+from sds_daemon.errors import TooManyIssues
 from sds_daemon.plan.change import Change, ChangeKind, Plan, Reason, Withheld
-from sds_daemon.plan.limits import Extent, hold_excess, shrinkages
+from sds_daemon.plan.issues import Severity
+from sds_daemon.plan.limits import Extent, hold_excess
 from sds_daemon.plan.policy import apply_policy
-from sds_daemon.roster.proof import Resource
-from sds_daemon.roster.records import RecordKind, Ref, Snapshot
-from sds_daemon.store import Baseline, Role, Store
-from sds_daemon.store.held import APPROVED, REJECTED
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store import HeldSet, Role, Store
+from sds_daemon.store.held import APPLYING, APPROVED, REJECTED, difference
 from sds_daemon.sync.plan_memberships import keep_last_owners
-from sds_daemon.sync.world import World
+from sds_daemon.sync.world import IssueList, World
 
+SHOWN = 5
 _ROLE_KINDS = {
     Role.MEMBER: ChangeKind.REMOVE_MEMBER,
     Role.OWNER: ChangeKind.REMOVE_OWNER,
     Role.SCHOOL_USER: ChangeKind.REMOVE_SCHOOL_USER,
 }
-
-_COUNTED_WHOLE = frozenset({Resource.SCHOOLS, Resource.STAFF})
-
-
-def baseline_of(snapshot: Snapshot, accepted: Baseline | None = None) -> Baseline:
-    """Row counts of a snapshot, compared with the next one's.
-
-    A part that was not proved to be read whole has not shrunk: it counts at least as many rows as were accepted.
-    """
-    rows: Counter[tuple[Resource, str | None]] = Counter()
-    rows[Resource.SCHOOLS, None] = len(snapshot.schools)
-    rows[Resource.STAFF, None] = len(snapshot.teachers)
-    for student in snapshot.students.values():
-        rows[Resource.STUDENTS, student.school_id] += 1
-    for section in snapshot.sections.values():
-        rows[Resource.SECTIONS, section.school_id] += 1
-        rows[Resource.ENROLLMENTS, section.school_id] += len(section.students)
-    now = Baseline(school_year=snapshot.year.start_year, source_uuid=snapshot.source_uuid, rows=dict(rows))
-    if accepted is not None and (accepted.source_uuid, accepted.school_year) == (now.source_uuid, now.school_year):
-        unproved = {(part.resource, part.school_id) for part in snapshot.proof.unproved()}
-        unproved |= {(resource, None) for resource, _ in unproved if resource in _COUNTED_WHOLE}
-        for key in unproved & accepted.rows.keys():
-            now.rows[key] = max(accepted.rows[key], now.rows.get(key, 0))
-    return now
-
-
-def _totals(baseline: Baseline) -> dict[str, int]:
-    totals: Counter[str] = Counter()
-    for (resource, _), count in baseline.rows.items():
-        totals[resource.value] += count
-    return totals
-
-
-def check_source_limit(
-    snapshot: Snapshot, accepted: Baseline | None, limits: LimitSettings, *, accept_shrink: bool = False
-) -> list[str]:
-    """Notices to announce; raises SafetyStop when the snapshot shrank against the last accepted one.
-
-    A new school year starts a new baseline. Another district's data is refused, whatever its size.
-    """
-    now = baseline_of(snapshot, accepted)
-    if accepted is None:
-        return []
-    if accepted.source_uuid != now.source_uuid:
-        raise SafetyStop(
-            "the server answers with another district's data than before (its district uuid changed)",
-            remedy="check the source's url; for a server that really was replaced, use a new profile name",
-        )
-    if accepted.school_year != now.school_year:
-        return [f"school year {snapshot.year} begins: its first snapshot is the new measure, and nothing is removed"]
-    shrunk = shrinkages(_totals(accepted), _totals(now), limits)
-    if shrunk and not accept_shrink:
-        lost = ", ".join(f"{s.resource} {s.before} to {s.now}" for s in shrunk)
-        raise SafetyStop(
-            f"the source shrank: {lost}; nothing was touched",
-            remedy="look at PowerSchool; if it is right, run: sds-daemon sync PROFILE --accept-shrink",
-        )
-    return [f"accepted a smaller source: {s.resource} {s.before} to {s.now}" for s in shrunk]
 
 
 def gate(world: World, changes: list[Change], unproved: list[Withheld], *, first_sync: bool) -> Plan:
@@ -113,6 +56,17 @@ def extent_of(world: World, *, first_sync: bool) -> Extent:
     )
 
 
+def refuse_many_issues(issues: IssueList, profile: Profile) -> None:
+    """Raises TooManyIssues before anything is written (School Data Sync: 15,000 errors quarantine a profile)."""
+    count = sum(1 for issue in issues.all() if issue.severity is Severity.ERROR)
+    if count > profile.limits.max_issues:
+        raise TooManyIssues(
+            f"{count} records cannot be synced, limits.max_issues is {profile.limits.max_issues}; nothing was touched",
+            remedy=f"look at: sds-daemon issues list {profile.name}; cure the cause, then: "
+            f"sds-daemon profiles resume {profile.name}",
+        )
+
+
 class Release(msgspec.Struct, frozen=True):
     """Held changes a person approved, as computed again by this run."""
 
@@ -120,20 +74,57 @@ class Release(msgspec.Struct, frozen=True):
     changes: list[Change]
 
 
-def keep_held(store: Store, profile: Profile, run_id: int, plan: Plan) -> tuple[Plan, Release | None, int | None]:
+class Kept(msgspec.Struct, kw_only=True):
+    """A plan after what is held was compared with what was held before.
+
+    `number`: of the set that waits or was approved. `notices`: what differs from an earlier set.
+    """
+
+    plan: Plan
+    release: Release | None = None
+    number: int | None = None
+    notices: list[str] = []
+
+
+def keep_held(store: Store, profile: Profile, run_id: int, plan: Plan) -> Kept:
     """Store what is held under its number; hand back the set if it was approved and is still exactly the same.
 
     A set that was rejected, and is still the same, asks no more: it counts as skipped.
     """
+    before = store.held.current(profile.name)
     if not plan.held:
         store.held.clear(profile.name)
-        return plan, None, None
+        return Kept(plan=plan, notices=_gone(before))
     held = store.held.put(profile.name, run_id, plan.held)
+    notices = differences(before, held) if before is not None and before.number != held.number else []
     if held.state == REJECTED:
         rejected = [msgspec.structs.replace(item, reason=Reason.REJECTED) for item in plan.held]
-        return msgspec.structs.replace(plan, skipped=[*plan.skipped, *rejected], held=[]), None, None
-    if held.state != APPROVED:
-        return plan, None, held.number
+        return Kept(plan=msgspec.structs.replace(plan, skipped=[*plan.skipped, *rejected], held=[]))
+    if held.state not in (APPROVED, APPLYING):
+        return Kept(plan=plan, number=held.number, notices=notices)
     changes = [item.change for item in plan.held]
     released = msgspec.structs.replace(plan, changes=[*plan.changes, *changes], held=[])
-    return released, Release(held.number, changes), held.number
+    return Kept(plan=released, release=Release(held.number, changes), number=held.number)
+
+
+def differences(before: HeldSet, now: HeldSet) -> list[str]:
+    """What a set holds that an earlier one did not, and the other way round, in words; ids, not names."""
+    added, gone = difference(before.changes, now.changes)
+    parts = [f"{len(items)} {word} ({_some(items)})" for word, items in (("more", added), ("fewer", gone)) if items]
+    approved = ", which was approved," if before.state == APPROVED else ""
+    return [f"what is held has changed since run {before.run_id}{approved}: {'; '.join(parts)}"]
+
+
+def _gone(before: HeldSet | None) -> list[str]:
+    if before is None or before.state in (APPLYING, REJECTED):
+        return []
+    return [f"the {len(before.changes)} changes held since run {before.run_id} are no longer asked for"]
+
+
+def _some(items: list[Withheld]) -> str:
+    shown = "; ".join(_place(item.change) for item in items[:SHOWN])
+    return f"{shown}; …" if len(items) > SHOWN else shown
+
+
+def _place(change: Change) -> str:
+    return f"{change.kind} {change.member} in {change.subject}" if change.member else f"{change.kind} {change.subject}"

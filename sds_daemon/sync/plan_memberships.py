@@ -87,10 +87,8 @@ def _section_removals(world: World, section: Section, demanded: Demand) -> Itera
 
 
 def _doubt(world: World, section: Section, removal: Change) -> str | None:
-    proof = world.snapshot.proof
-    if removal.reason is Reason.LEFT_SECTION:
-        return proof.doubt(Resource.ENROLLMENTS, section.school_id, section.id)
-    return proof.doubt(Resource.SECTIONS, section.school_id, section.id)
+    resource = Resource.ENROLLMENTS if removal.reason is Reason.LEFT_SECTION else Resource.SECTIONS
+    return world.doubt(resource, section.school_id, section.id)
 
 
 def _sort_in(removal: Change, doubt: str | None, changes: list[Change], unproved: list[Withheld]) -> None:
@@ -138,8 +136,7 @@ def _movers(world: World, school: Ref, homes: dict[Ref, Ref]) -> Iterator[tuple[
 
 
 def _doubt_of_move(world: World, left: Ref, joined: Ref) -> str | None:
-    proof = world.snapshot.proof
-    return proof.doubt(Resource.STUDENTS, left.sis_id) or proof.doubt(Resource.STUDENTS, joined.sis_id)
+    return world.doubt(Resource.STUDENTS, left.sis_id) or world.doubt(Resource.STUDENTS, joined.sis_id)
 
 
 def keep_last_owners(world: World, changes: Iterable[Change]) -> tuple[list[Change], list[Withheld]]:

@@ -6,12 +6,13 @@ import time
 
 from loguru import logger
 
-from sds_daemon.errors import SafetyStop, SdsError
+from sds_daemon.errors import SafetyStop, SdsError, SourceShrank, TooManyIssues
 from sds_daemon.plan.change import Result
 from sds_daemon.plan.issues import Severity
-from sds_daemon.roster.records import Snapshot
+from sds_daemon.roster.records import Ref, Snapshot
 from sds_daemon.sync.job import Decision, Job
 from sds_daemon.sync.ledger import RunLedger
+from sds_daemon.sync.measure import Measure
 from sds_daemon.sync.seats import forecast_seats
 from sds_daemon.sync.summary import (
     FAILED,
@@ -43,6 +44,7 @@ class Run:
         name = job.profile.name
         job.store.runs.mark_crashed(name)
         self._whole = job.only is None
+        self._said = _notices_of_last(job)
         self.id = job.store.runs.begin(name, kind="preview" if job.preview else "sync" if self._whole else "single")
         self._log = logger.bind(profile=name, run=self.id)
         self._log.bind(action="run_begin").info("run {} of profile {} begins", self.id, name)
@@ -60,9 +62,16 @@ class Run:
             snapshot.calls,
         )
 
+    def measured(self, measure: Measure) -> None:
+        """Note how the snapshot compares with the last accepted one: sentences, and issues on schools."""
+        self.notices += measure.notices
+        for issue in (anomaly.issue for anomaly in measure.anomalies):
+            if issue is not None:
+                self.issues.add(issue)
+
     def finish(self, decision: Decision) -> RunSummary:
         """Close the run after everything was decided and done."""
-        store, name = self._job.store, self._job.profile.name
+        store = self._job.store
         summary = self._summary(self._status(decision))
         summary.planned = count_changes(decision.plan.changes)
         summary.skipped = count_withheld(decision.plan.skipped)
@@ -72,16 +81,11 @@ class Run:
         summary.elsewhere = decision.elsewhere
         summary.seats = forecast_seats(decision.plan.changes, decision.world.facts.skus)
         if not self._job.preview:
-            resolve = None if decision.only is None else {decision.only}
-            report = store.issues.record(name, self.id, self.issues.all(), resolve=resolve)
-            for issue in report.new:
-                self._log.bind(action="issue").warning("issue {} at {}: {}", issue.code, issue.ref, issue.detail)
-            for issue in report.resolved:
-                self._log.bind(action="issue_resolved").info("resolved: {} at {}", issue.code, issue.ref)
+            self._record_issues(None if decision.only is None else {decision.only})
             if self._whole:
-                store.profiles.succeeded(name)
+                self._judge_profile(sum(summary.issues.values()))
         for notice in self.notices:
-            self._log.bind(action="notice").warning("{}", notice)
+            self._log.bind(action="notice").log("DEBUG" if notice in self._said else "WARNING", "{}", notice)
         store.runs.finish(self.id, summary.status, summary.as_json())
         self._log.bind(action="run_end").info(
             "run {} ended: {}; {} changes applied, {} held, {} skipped, {} issues",
@@ -106,8 +110,32 @@ class Run:
         status = HELD if isinstance(error, SafetyStop) else FAILED
         self._job.store.runs.finish(self.id, status, self._summary(status).as_json(), str(error))
         if not self._job.preview and self._whole:
-            self._job.store.profiles.failed(self._job.profile.name, str(error))
+            self._count_failure(error)
         self._log.bind(action="run_end").error("run {} {}: {}", self.id, status, error)
+
+    def _record_issues(self, resolve: set[Ref] | None) -> None:
+        report = self._job.store.issues.record(self._job.profile.name, self.id, self.issues.all(), resolve=resolve)
+        for issue in report.new:
+            self._log.bind(action="issue").warning("issue {} at {}: {}", issue.code, issue.ref, issue.detail)
+        for issue in report.resolved:
+            self._log.bind(action="issue_resolved").info("resolved: {} at {}", issue.code, issue.ref)
+
+    def _judge_profile(self, errors: int) -> None:
+        profile, profiles = self._job.profile, self._job.store.profiles
+        if errors > profile.limits.max_issues:
+            profiles.quarantine(profile.name, f"{errors} issues, limits.max_issues is {profile.limits.max_issues}")
+        else:
+            profiles.succeeded(profile.name)
+
+    def _count_failure(self, error: SdsError) -> None:
+        store, name = self._job.store, self._job.profile.name
+        if isinstance(error, TooManyIssues):
+            self._record_issues(None)
+            store.profiles.quarantine(name, str(error))
+            return
+        if isinstance(error, SourceShrank):
+            store.source_stops.put(name, self.id, error.counts, error.schools)
+        store.profiles.failed(name, str(error))
 
     def _status(self, decision: Decision) -> str:
         if self._job.preview:
@@ -146,3 +174,9 @@ class Run:
             notices=self.notices,
             source_calls=self._snapshot.calls if self._snapshot else 0,
         )
+
+
+def _notices_of_last(job: Job) -> frozenset[str]:
+    """What the run before said: a sentence is worth a warning once, not every cycle."""
+    last = job.store.runs.last(job.profile.name)
+    return frozenset(last.summary.get("notices", ())) if last is not None else frozenset()

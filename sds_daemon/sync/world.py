@@ -9,6 +9,7 @@ import msgspec
 from sds_daemon.config.settings import Profile
 from sds_daemon.plan.attributes import STRUCTURES
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
+from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
 from sds_daemon.store import Directory, Link, Links, Memberships, Role
 from sds_daemon.sync.matching import MatchResult
@@ -55,7 +56,8 @@ class World(msgspec.Struct, kw_only=True):
     `known`: all links of the source and tenant. `managed`: memberships of this profile's classes and schools.
     `absent`: those of them that somebody removed by hand. `blocked`: schools and sections that may not be written to
     this time (deleted by hand, invalid record). `restorable`: sections whose deleted group is to be brought back, with
-    its object id; `returned`: sections whose group was deleted and is there again.
+    its object id; `returned`: sections whose group was deleted and is there again. `suspended`: why nothing is removed
+    this time, by school (None: anywhere).
     """
 
     profile: Profile
@@ -72,6 +74,7 @@ class World(msgspec.Struct, kw_only=True):
     blocked: set[Ref] = set()
     restorable: dict[Ref, str] = {}
     returned: dict[Ref, str] = {}
+    suspended: Mapping[str | None, str] = {}
 
     @property
     def source_uuid(self) -> str:
@@ -85,6 +88,11 @@ class World(msgspec.Struct, kw_only=True):
     def of_kind(self, kind: RecordKind) -> dict[Ref, Link]:
         """The known links of one kind."""
         return {ref: link for ref, link in self.known.items() if ref.kind is kind}
+
+    def doubt(self, resource: Resource, school_id: str, sub_part: str | None = None) -> str | None:
+        """Why nothing may be removed on the strength of a part of the snapshot; None when it may."""
+        odd = self.suspended.get(None) or self.suspended.get(school_id)
+        return odd or self.snapshot.proof.doubt(resource, school_id, sub_part)
 
     def reachable(self) -> frozenset[Ref]:
         """People who are linked or are about to be created: memberships can be planned for them."""
