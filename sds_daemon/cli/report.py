@@ -125,7 +125,8 @@ def sentence(change: Change) -> str:
         return f"{change.member} in {change.subject} ({change.reason.value})"
     shown = {k: v for k, v in change.values.items() if k in ("display_name", "user_principal_name", "mail_nickname")}
     named = next(iter(shown.values()), "")
-    fields = "" if change.kind.value.endswith("create") else f": {', '.join(sorted(change.values))}"
+    listed = ", ".join(sorted(change.values)) if not change.kind.value.endswith("create") else ""
+    fields = f": {listed}" if listed else ""
     return f"{change.subject}{f' “{named}”' if named else ''}{fields} ({change.reason.value})"
 
 

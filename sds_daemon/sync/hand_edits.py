@@ -163,13 +163,18 @@ def _say_removed(world: World, report: DriftReport) -> list[str]:
     if not report.new:
         return []
     what = "put back" if world.profile.hand_removals == "restore" else "respected until the source row changes"
-    return [f"{len(report.new)} memberships were removed by hand and are {what}: sds-daemon drift list"]
+    return [f"removed by hand, and {what}: {counted(len(report.new), 'membership')}; see sds-daemon drift list"]
 
 
 def _say_unexplained(report: DriftReport) -> list[str]:
     if not report.new:
         return []
-    return [f"{len(report.new)} memberships found in classes are not from the source: sds-daemon drift list"]
+    return [f"in classes, but not from the source: {counted(len(report.new), 'membership')}; see sds-daemon drift list"]
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 membership", "2 memberships"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def log_drift(profile: str, *reports: DriftReport) -> None:

@@ -19,6 +19,7 @@ from sds_daemon.roster.records import Ref
 from sds_daemon.store import Link, Membership, RunRecord, Store
 from sds_daemon.store.held import APPROVED
 from sds_daemon.sync.gate import extent_of
+from sds_daemon.sync.hand_edits import counted
 from sds_daemon.sync.job import Job
 from sds_daemon.sync.ledger import UPDATES, RunLedger
 from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF, keep_last_owners
@@ -257,23 +258,19 @@ def sentences(undoing: Undoing, profile: str) -> Iterator[str]:
         left = ", ".join(f"{count} {kind}" for kind, count in undoing.listed.items())
         yield f"left as it is: {left} (sds-daemon runs show {undoing.run} lists each)"
     if undoing.marks:
-        yield f"{undoing.marks} linked objects keep the program's mark; sds-daemon links drop forgets a link"
+        marked = counted(undoing.marks, "linked object")
+        yield f"the program's mark stays on {marked}; sds-daemon links drop forgets a link"
     if undoing.moved_on:
-        yield f"{undoing.moved_on} changes of the run were overtaken since and are left alone"
-    planned = Counter(_theme(change) for change in undoing.plan.changes)
+        yield f"overtaken by later runs or by hand, and left alone: {counted(undoing.moved_on, 'change')}"
+    planned = [*undoing.plan.changes, *(item.change for item in undoing.plan.held)]
+    added = sum(change.kind in REMOVALS for change in planned)
     if planned:
-        again = " and ".join(f"{count} {theme}" for theme, count in sorted(planned.items()))
+        again = f"{counted(added, 'membership')} added, {counted(len(planned) - added, 'object')} updated"
         yield (
-            f"once resumed, the next sync does it again as far as the source still says so: {again}. Correct the "
+            f"once resumed, the next sync does it again, as far as the source still says so: {again}. Correct the "
             f"source or the configuration first, look with sds-daemon preview {profile}, then: sds-daemon profiles "
             f"resume {profile}"
         )
-
-
-def _theme(change: Change) -> str:
-    if change.kind in REMOVALS:
-        return "memberships to be added"
-    return "objects to be updated"
 
 
 def undone_run(store: Store, run_id: int) -> int | None:

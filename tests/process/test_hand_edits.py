@@ -60,7 +60,7 @@ def test_removed_by_hand_is_respected_and_said_once(rig: Rig) -> None:
     rig.change_directory({"op": "remove_member", "group": class_id(rig), "user": upn(f"s{PUPILS[0]}")})
     mark = rig.request_mark()
     first = rig.sync(codes=(0,))
-    assert [notice for notice in first["notices"] if "removed by hand" in notice]
+    assert [notice for notice in first["notices"] if "removed by hand, and respected" in notice]
     assert places(rig) == {(REMOVED, f"section {CLASS}", f"student {PUPILS[0]}", "member")}
     set_time(rig, "09:20")
     assert not rig.sync(codes=(0,))["notices"], "said once"
