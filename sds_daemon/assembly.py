@@ -11,6 +11,7 @@ from pathlib import Path
 from loguru import logger
 
 from sds_daemon.clock import Clock
+from sds_daemon.config.exposure import exposures
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
 from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
@@ -252,7 +253,8 @@ async def check_profile(
 ) -> list[Finding]:
     """Everything `check` finds out about a profile: source, tenant, and the identity rule on real records."""
     async with rehearsal(settings, profile, clock, progress=progress) as job:
-        findings = await job.source.check(scope_of(profile))
+        findings = open_files(settings, profile)
+        findings += await job.source.check(scope_of(profile))
         roles = (profile.students, profile.teachers)
         findings += await job.target.check(
             creating=profile.creates,
@@ -265,6 +267,14 @@ async def check_profile(
             except SdsError as error:
                 findings.append(_fault("identity", error))
         return findings
+
+
+def open_files(settings: Settings, profile: Profile) -> list[Finding]:
+    """A warning for each file with secrets or pupils' data that other users of this machine can reach."""
+    return [
+        Finding(level="warning", topic="files", message=f"{each.path} {each.what}", remedy=each.remedy)
+        for each in exposures(settings, profile)
+    ]
 
 
 async def try_source(settings: SourceSettings, clock: Clock) -> tuple[list[Finding], list[SchoolChoice]]:

@@ -14,22 +14,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
+from sds_daemon.redaction import redact
+
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-HIDDEN = "(hidden)"
 FIELDS = ("profile", "run", "action")
 
-_SECRETS = (
-    re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(r"(?i)(\bbasic\s+)[A-Za-z0-9+/=]{16,}"),
-    re.compile(r"()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"),
-    re.compile(
-        r"""(?ix)( \b(?:client_?secret|client_?assertion|(?:access|refresh|id)_?token|password|passwd|pwd)\b
-            \\?["']?\s*[=:]\s* )
-            (?: \\?"[^"\\]*\\?" | '[^']*' | [^\s&,;}\]"']+ )"""
-    ),
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SYSLOG = ((50, 2), (40, 3), (30, 4), (20, 6))
 
@@ -61,13 +52,6 @@ def is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return (device, inode) == (str(found.st_dev), str(found.st_ino))
-
-
-def redact(text: str) -> str:
-    """Strike out bearer tokens, JSON web tokens, and the values of client_secret, password and their like."""
-    for pattern in _SECRETS:
-        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
-    return text
 
 
 class Intercept(logging.Handler):

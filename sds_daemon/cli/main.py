@@ -17,6 +17,7 @@ import click
 from sds_daemon import __version__
 from sds_daemon.cli.context import CommandContext
 from sds_daemon.errors import SdsError
+from sds_daemon.redaction import redact
 
 COMMANDS: dict[str, str] = {
     "init": "Ask for everything a profile needs and write it, disabled.",
@@ -95,9 +96,15 @@ def cli(ctx: click.Context, config: Path | None, verbose: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command line and exit with its code. No error of an operator's making shows a traceback."""
-    options = CommandContext()
-    sys.exit(_run(arguments, options))
+    """Run a command line and exit with its code. No error of an operator's making shows a traceback.
+
+    What it writes is private, whatever the shell's umask: pupils' data and secrets pass through its files.
+    """
+    before = os.umask(0o077)
+    try:
+        sys.exit(_run(arguments, CommandContext()))
+    finally:
+        os.umask(before)
 
 
 def _run(arguments: list[str] | None, options: CommandContext) -> int:
@@ -111,7 +118,7 @@ def _run(arguments: list[str] | None, options: CommandContext) -> int:
         error.show()
         return 2
     except SdsError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {redact(str(error))}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost boundary: a defect ends as one line and a file
         return _defect(error, options)
@@ -130,7 +137,7 @@ def _defect(error: Exception, options: CommandContext) -> int:
 
 def _keep_traceback(error: Exception, options: CommandContext) -> Path:
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
-    text = "".join(traceback.format_exception(error))
+    text = redact("".join(traceback.format_exception(error)))
     state = options.known_state_dir() or os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
         with contextlib.suppress(OSError):

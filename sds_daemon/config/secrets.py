@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic_core import CoreSchema, core_schema
 
 from sds_daemon.errors import ConfigurationError
+from sds_daemon.redaction import hide
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 SERVICE_CREDENTIALS = Path("/run/credentials/sds-daemon.service")
@@ -54,12 +55,12 @@ class Secret:
     def reveal(self) -> str:
         """The secret without line ends around it. Raises ConfigurationError naming the reference, never its content."""
         if self.scheme == "credential":
-            return self._from_credentials()
+            return hide(self._from_credentials())
         if self.scheme == "env":
-            return self._from_environment()
+            return hide(self._from_environment())
         if self.scheme == "file":
-            return self._from_file(Path(self.name), f"file:{self.name}")
-        return self._text
+            return hide(self._from_file(Path(self.name), f"file:{self.name}"))
+        return hide(self._text)
 
     def _from_credentials(self) -> str:
         known = os.environ.get(CREDENTIALS_DIRECTORY) or SERVICE_CREDENTIALS.exists() or SYSTEM_CREDENTIALS.is_dir()
@@ -108,4 +109,8 @@ class Secret:
             lambda value: value._text if isinstance(value, cls) else value,
             core_schema.str_schema(min_length=1, strict=True),
         )
-        return core_schema.no_info_after_validator_function(cls, text)
+        shown = core_schema.plain_serializer_function_ser_schema(repr)
+        return core_schema.no_info_after_validator_function(cls, text, serialization=shown)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not copied out of this process")

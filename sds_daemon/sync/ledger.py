@@ -49,6 +49,7 @@ class PasswordFile:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as stream:
+                os.fchmod(descriptor, 0o600)
                 if stream.tell() == 0:
                     give_to_folder_owner(self._path)
                     csv.writer(stream).writerow(["created", "kind", "sis_id", "user_principal_name", "password"])

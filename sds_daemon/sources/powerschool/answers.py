@@ -35,7 +35,7 @@ def value_of(answer: Answer, now: datetime) -> Any:
     with one of these inside.
     """
     if 300 <= answer.status < 400:
-        raise _redirected(answer)
+        raise redirected(answer.path, answer.status, answer.headers.get("Location", ""))
     if answer.status == 200:
         return _json(answer)
     if answer.status == 404:
@@ -59,10 +59,15 @@ def names_v1_capability(body: bytes) -> bool:
     return V1_CAPABILITY in body.lower()
 
 
-def _redirected(answer: Answer) -> SourceDown:
-    host = urlsplit(answer.headers.get("Location", "")).hostname or "another page"
+def redirected(path: str, status: int, location: str) -> SourceDown:
+    """The error for a redirect: maintenance, or another server. `location` may be anything."""
+    try:
+        host = urlsplit(location).hostname or "another page"
+    except ValueError:
+        host = "an unreadable address"
+    shown = re.sub("[^!-~ ]", "?", host)[:100]
     return SourceDown(
-        f"PowerSchool sent {answer.path} away to {host} (HTTP {answer.status}); redirects are not followed",
+        f"PowerSchool sent {path} away to {shown} (HTTP {status}); redirects are not followed",
         remedy="the server is in maintenance, or url in config.toml is not its root (scheme, host, port)",
     )
 

@@ -12,6 +12,7 @@ import msgspec
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import SourceInvalid
+from sds_daemon.redaction import hide
 from sds_daemon.sources.powerschool.answers import names_v1_capability
 from sds_daemon.sources.powerschool.normalise import Malformed, whole
 
@@ -48,7 +49,7 @@ def parse_token(value: Any, now: datetime) -> Token:
     except Malformed:
         life = None
     seconds = DEFAULT_LIFE if life is None else min(max(life, SHORTEST_LIFE), 10 * 365 * 86_400)
-    return Token(secret, now + timedelta(seconds=seconds - min(MARGIN, seconds / 10)))
+    return Token(hide(secret), now + timedelta(seconds=seconds - min(MARGIN, seconds / 10)))
 
 
 class TokenCache:

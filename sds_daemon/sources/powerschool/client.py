@@ -18,7 +18,7 @@ from sds_daemon.bounded import ACCEPTED, BoundedTransport
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import ConfigurationError, SourceInvalid, SourceRefused, SourceUnreachable
-from sds_daemon.sources.powerschool.answers import PLUGIN_PAGE, Answer, value_of
+from sds_daemon.sources.powerschool.answers import PLUGIN_PAGE, Answer, redirected, value_of
 from sds_daemon.sources.powerschool.auth import PluginAuth, Token, TokenCache, parse_token
 from sds_daemon.sources.powerschool.retry import RetryRules, Sleep, Stop, TryAgain, persist
 
@@ -165,6 +165,8 @@ class PowerSchoolClient:
                 body = await response.aread()
         except TimeoutError as error:
             raise TryAgain(_unreachable(path, f"took longer than {LONGEST_ANSWER:.0f} s")) from error
+        except httpx.InvalidURL:  # what httpx makes of some Location headers, though it does not follow them
+            raise redirected(path, 302, "https://[") from None
         except httpx.DecodingError as error:
             raise TryAgain(SourceInvalid(f"{path}: {error}", remedy=_PROXY)) from error
         except httpx.TransportError as error:

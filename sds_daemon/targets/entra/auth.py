@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sds_daemon.errors import ConfigurationError, TargetError, TargetRefused, TargetUnreachable
+from sds_daemon.redaction import hide
 from sds_daemon.targets.entra.clouds import Cloud
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class EntraTokens:
         except (AzureError, ValueError) as error:
             raise _unreachable(error, self._cloud) from None
         life = got.expires_on - self._now()
-        self._token = got.token
+        self._token = hide(got.token)
         self._replace_at = self._now() + max(life - MARGIN, life / 2)
 
     async def _drop_credential(self) -> None:

@@ -62,7 +62,7 @@ class AuthorityTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
                 )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise ServiceRequestError(str(error), error=error) from None
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise ServiceResponseError(f"no answer ({type(error).__name__})") from None
         if 300 <= answer.status_code < 400:
             raise TargetUnreachable(

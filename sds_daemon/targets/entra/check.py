@@ -7,19 +7,17 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from sds_daemon.errors import ConfigurationError, SdsError
 from sds_daemon.sources.base import Finding
 from sds_daemon.targets.base import Sku, TenantFacts
 from sds_daemon.targets.entra import facts as preflight
+from sds_daemon.targets.entra.expiry import expiry
 from sds_daemon.targets.entra.facts import Education
 from sds_daemon.targets.entra.transport import GraphTransport, tls_context
 
 _TIMEOUT = 10.0
-_SOON = timedelta(days=30)
 
 
 async def findings(
@@ -121,40 +119,9 @@ def _unreachable(where: str, message: str, remedy: str) -> Finding:
 
 
 def _credentials(transport: GraphTransport) -> list[Finding]:
-    if transport.settings.certificate is not None:
-        return [_certificate(transport, transport.settings.certificate)]
-    return [
-        Finding(
-            level="note",
-            topic="credentials",
-            message="when the client secret expires cannot be read by the app",
-            remedy="note the date shown in the app registration, or use a certificate",
-        )
-    ]
-
-
-def _certificate(transport: GraphTransport, path: Path) -> Finding:
-    from cryptography import x509
-
-    try:
-        ends = min(c.not_valid_after_utc for c in x509.load_pem_x509_certificates(path.read_bytes()))
-    except OSError as error:
-        return Finding(level="error", topic="credentials", message=f"{path} cannot be read: {error.strerror}")
-    except ValueError:
-        return Finding(
-            level="error",
-            topic="credentials",
-            message=f"{path} holds no PEM certificate",
-            remedy="put the private key and the certificate into one PEM file",
-        )
-    left = ends - transport.clock.now()
-    data = {"expires": ends.isoformat()}
-    if left <= timedelta(0):
-        message, level = f"the certificate expired on {ends:%Y-%m-%d}", "error"
-    else:
-        message, level = f"the certificate expires on {ends:%Y-%m-%d}", "warning" if left < _SOON else "ok"
-    remedy = "" if level == "ok" else "make a new certificate and upload its public part to the app registration"
-    return Finding(level=level, topic="credentials", message=message, remedy=remedy, data=data)
+    found = expiry(transport.settings, transport.clock.now())
+    data = {"expires": found.ends.isoformat()} if found.ends else {}
+    return [Finding(level=found.level, topic="credentials", message=found.message, remedy=found.remedy, data=data)]
 
 
 # The tenant

@@ -234,10 +234,12 @@ class GraphTransport:
         request = self._client.build_request(method, url, content=content, headers=headers)
         try:
             response = await self._client.send(request)
+        except httpx.InvalidURL:  # what httpx makes of some Location headers, though it does not follow them
+            raise _redirected(request, "a redirect", "https://[") from None
         except httpx.HTTPError as error:
             raise Unanswered(error, self.cloud) from None
         if 300 <= response.status_code < 400:
-            raise _redirected(response)
+            raise _redirected(request, f"HTTP {response.status_code}", response.headers.get("Location", ""))
         return Reply(response.status_code, response.headers, response.content, number)
 
 
@@ -277,11 +279,10 @@ def _too_large(request: httpx.Request) -> TargetInvalid:
     )
 
 
-def _redirected(response: httpx.Response) -> TargetInvalid:
-    where = shown_root(response.headers.get("Location", ""))
+def _redirected(request: httpx.Request, how: str, location: str) -> TargetInvalid:
     return TargetInvalid(
-        f"Graph sent {response.request.method} {response.request.url.path} away to {where} "
-        f"(HTTP {response.status_code}); redirects are not followed",
+        f"Graph sent {request.method} {request.url.path} away to {shown_root(location)} ({how}); "
+        "redirects are not followed",
         remedy="check graph_url and any proxy; the token was not sent there",
     )
 
