@@ -16,7 +16,7 @@ from sds_daemon.config.settings import Profile, Settings, SourceSettings, Tenant
 from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
-from sds_daemon.store import Store
+from sds_daemon.store import Store, copy_database
 from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.focus import Focus
@@ -203,11 +203,7 @@ async def rehearsal(
     with tempfile.TemporaryDirectory(prefix="sds-daemon-preview-") as folder:
         copy = Path(folder) / "state.db"
         if settings.daemon.database_path.exists():
-            original = Store.open(settings.daemon.database_path, clock)
-            try:
-                original.backup(copy)
-            finally:
-                original.close()
+            copy_database(settings.daemon.database_path, copy)
         store = Store.open(copy, clock)
         try:
             async with connected(settings, profile, clock, read_only=True, priority="interactive") as (source, target):

@@ -12,7 +12,7 @@ from sds_daemon.store.profiles import Profiles, ProfileState
 from sds_daemon.store.runs import ChangeRecord, RunRecord, Runs
 from sds_daemon.store.safety import Announced, Relaxation, SourceStop
 from sds_daemon.store.sightings import Sightings
-from sds_daemon.store.store import Store
+from sds_daemon.store.store import Store, copy_database
 
 __all__ = [
     "Announced",
@@ -42,4 +42,5 @@ __all__ = [
     "Sightings",
     "SourceStop",
     "Store",
+    "copy_database",
 ]

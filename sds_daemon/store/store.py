@@ -95,16 +95,7 @@ class Store:
     def backup(self, path: Path) -> None:
         """A consistent copy, mode 0600, while anybody may go on working. Raises StateError; an existing file is kept
         until the copy is whole."""
-        part = path.with_name(path.name + ".part")
-        with translated(part):
-            os.close(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
-            try:
-                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
-                    source.backup(copy, pages=1000)
-                    copy.execute("PRAGMA journal_mode=DELETE")
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        copy_database(self.path, path)
 
     def check(self) -> None:
         """Look the whole file over for damage. Raises StateError."""
@@ -124,3 +115,23 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def copy_database(original: Path, path: Path) -> None:
+    """A consistent copy of a database, whatever its schema, mode 0600. Raises StateError.
+
+    The original may be in use and is not changed, nor brought up to date; an existing `path` is kept until the copy is
+    whole.
+    """
+    part = path.with_name(path.name + ".part")
+    with translated(original), closing(sqlite3.connect(original)) as source:
+        source.execute("SELECT count(*) FROM sqlite_master")  # a file that is no database is named as such
+    with translated(part):
+        os.close(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+        try:
+            with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(part)) as copy:
+                source.backup(copy, pages=1000)
+                copy.execute("PRAGMA journal_mode=DELETE")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
