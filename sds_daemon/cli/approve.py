@@ -12,8 +12,9 @@ import click
 def command(context: object, run: int, as_json: bool) -> None:
     """Approve the changes held by RUN and apply them now: exactly that set, or nothing.
 
-    When the set has changed since, nothing of it is applied and the difference is shown. While the daemon works on the
-    profile, its next cycle applies them.
+    When the set has changed since, nothing of it is applied and the difference is shown. Where RUN was stopped because
+    the source had shrunk, exactly what it read is accepted, or nothing when the source has shrunk further. While the
+    daemon works on the profile, its next cycle applies them.
     """
     import asyncio
 
@@ -22,7 +23,8 @@ def command(context: object, run: int, as_json: bool) -> None:
     from sds_daemon.cli.progress import progress_bar
     from sds_daemon.cli.report import print_summary
     from sds_daemon.cli.undo import print_undo
-    from sds_daemon.errors import LeaseHeld, UsageError
+    from sds_daemon.errors import LeaseHeld
+    from sds_daemon.sync.approval import approve_run
     from sds_daemon.sync.undo import undone_run
 
     settings, clock = load_settings(context)
@@ -36,6 +38,8 @@ def command(context: object, run: int, as_json: bool) -> None:
         print_summary(summary, decision, as_json=as_json)
         if summary.held and not as_json:
             click.echo("the approved set had changed in the meantime; what is held now is a new set", err=True)
+            for notice in summary.notices:
+                click.echo(notice, err=True)
         return summary.exit_code
 
     async def take_back(profile: str, undone: int) -> int:
@@ -47,15 +51,12 @@ def command(context: object, run: int, as_json: bool) -> None:
         return summary.exit_code
 
     try:
-        held = store.held.by_run(run)
-        if held is None:
-            raise UsageError(f"run {run} holds nothing", remedy="sds-daemon runs lists runs and what they hold")
-        store.held.approve(held.number)
+        name = approve_run(store, run)
         try:
             undone = undone_run(store, run)
-            work = carry_out(held.profile) if undone is None else take_back(held.profile, undone)
+            work = carry_out(name) if undone is None else take_back(name, undone)
             raise SystemExit(asyncio.run(work))
         except LeaseHeld:
-            click.echo(f"approved; profile {held.profile} is being worked on, its next cycle applies the changes")
+            click.echo(f"approved; profile {name} is being worked on, its next cycle applies the changes")
     finally:
         store.close()

@@ -58,9 +58,13 @@ def disable(context: CommandContext, profile: str) -> None:
 @click.argument("profile")
 @pass_context
 def resume(context: CommandContext, profile: str) -> None:
-    """Let PROFILE sync again: ends the pause that `undo` began. What was taken back is done again where it is due."""
+    """Let PROFILE sync again: ends the pause that `undo` began, and quarantine.
+
+    What was taken back is done again where it is due.
+    """
     from sds_daemon.assembly import open_store
     from sds_daemon.clock import system_clock
+    from sds_daemon.store.profiles import QUARANTINED
 
     settings = context.settings()
     name = settings.profile(profile).name
@@ -68,9 +72,12 @@ def resume(context: CommandContext, profile: str) -> None:
     try:
         before = store.profiles.state(name)
         store.profiles.resume(name)
+        if before.state == QUARANTINED:
+            store.profiles.release(name)
     finally:
         store.close()
-    click.echo(f"{name} is resumed" if before.paused else f"{name} was not paused")
+    stood_still = before.paused or before.state == QUARANTINED
+    click.echo(f"{name} is resumed" if stood_still else f"{name} was not paused")
     if not settings.profiles[name].enabled:
         click.echo(f"it is disabled: sds-daemon profiles enable {name}")
 

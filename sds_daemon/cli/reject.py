@@ -12,14 +12,12 @@ def command(context: object, run: int) -> None:
     """Refuse the changes held by RUN. They stay out as long as the source asks for exactly the same."""
     from sds_daemon.assembly import open_store
     from sds_daemon.cli.context import load_settings
-    from sds_daemon.errors import UsageError
+    from sds_daemon.sync.approval import held_by
 
     settings, clock = load_settings(context)
     store = open_store(settings, clock)
     try:
-        held = store.held.by_run(run)
-        if held is None:
-            raise UsageError(f"run {run} holds nothing", remedy="sds-daemon runs lists runs and what they hold")
+        held = held_by(store, run)
         store.held.reject(held.number)
         click.echo(f"rejected: {len(held.changes)} changes held for profile {held.profile}")
     finally:

@@ -78,7 +78,7 @@ def show(
         elif as_json:
             print_json({"run": record, "changes": [_change(each) for each in store.runs.changes(run, chosen)]})
         else:
-            _print_run(record, store.runs.counts(run))
+            _print_run(record, store.runs.counts(run), everything=everything)
             _print_changes(store, run, states, everything=everything)
 
 
@@ -90,7 +90,7 @@ def _line(run: RunRecord) -> tuple[object, ...]:
     return (run.id, run.profile, run.status, local(run.started), seconds, *totals)
 
 
-def _print_run(run: RunRecord, counts: dict[str, dict[str, int]]) -> None:
+def _print_run(run: RunRecord, counts: dict[str, dict[str, int]], *, everything: bool = False) -> None:
     from sds_daemon.cli.output import clean, local
 
     click.echo(f"run {run.id} of profile {run.profile}: {run.status}")
@@ -100,7 +100,12 @@ def _print_run(run: RunRecord, counts: dict[str, dict[str, int]]) -> None:
     proof: dict[str, Any] = run.summary.get("proof", {})
     for resource, row in proof.get("resources", {}).items():
         expected = "not counted" if row["expected"] is None else f"{row['expected']} expected"
-        click.echo(f"read {resource}: {row['received']} received, {expected}")
+        more = f", {row['pages']} pages, digest {row['digest'][:12]}" if row.get("pages") else ""
+        click.echo(f"read {resource}: {row['received']} received, {expected}{more}")
+    for part in proof.get("parts", []) if everything else []:
+        place = f"{part['resource']} of school {part['school']}" if part["school"] else part["resource"]
+        said = f"{part['received']} received, {part['before']} expected before, {part['expected']} after"
+        click.echo(clean(f"  {place}: {said}, {part['pages']} pages, digest {part['digest'][:12]}"))
     for part in proof.get("unproved", []):
         click.echo(clean(f"unproved: {part['resource']} of school {part['school']}: {part['reason']}"))
     for notice in run.summary.get("notices", []):

@@ -16,6 +16,7 @@ from sds_daemon.daemon.notify import Notifier
 from sds_daemon.daemon.schedule import Schedule
 from sds_daemon.errors import Interrupted, LeaseHeld, SdsError, StateError
 from sds_daemon.store import ProfileState, Store
+from sds_daemon.store.profiles import QUARANTINED
 from sds_daemon.sync.summary import RunSummary
 
 Stop = Callable[[], bool]
@@ -77,6 +78,7 @@ class Service:
         self._hurry = asyncio.Event()
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._background: set[asyncio.Task[Any]] = set()
+        self._changed: set[str] = set()
         self._reloading = asyncio.Lock()
 
     def start(self) -> None:
@@ -124,7 +126,7 @@ class Service:
             return FAILURE_SECONDS
         with self._tracked(name):
             before = await self._state(name)
-            if before.paused:
+            if before.paused or self._in_quarantine(name, before):
                 return FAILURE_SECONDS
             try:
                 await self._run_profile(self._settings, profile, lambda: self._halted(name))
@@ -203,7 +205,16 @@ class Service:
             return FAILURE_SECONDS
         pause = max((state.next_attempt - self._clock.now()).total_seconds(), 0.0)
         bound.warning("{} failures in a row ({}); next attempt in {:.0f} s", state.failures, state.state, pause)
-        return pause
+        return min(pause, FAILURE_SECONDS) if state.state == QUARANTINED else pause
+
+    def _in_quarantine(self, name: str, state: ProfileState) -> bool:
+        """Whether the profile has to wait. It is looked at again and again, since a person may end the quarantine; a
+        changed configuration is tried at once."""
+        changed = name in self._changed
+        self._changed.discard(name)
+        if changed or state.state != QUARANTINED or state.next_attempt is None:
+            return False
+        return state.next_attempt > self._clock.now()
 
     async def _state(self, name: str) -> ProfileState:
         try:
@@ -228,6 +239,7 @@ class Service:
             if name not in before:
                 self._schedule.add(name, self.cycle)
             if name not in before or _rules_of(old, name) != _rules_of(settings, name):
+                self._changed.add(name)
                 self._schedule.kick(name, running=name in self._running)
         if old.daemon.database_path != settings.daemon.database_path:
             logger.bind(action="reload").warning("daemon.database and daemon.state_dir take effect after a restart")

@@ -21,7 +21,7 @@ QUARANTINED = "quarantined"
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
 QUARANTINE_AFTER = 10
-QUARANTINE_PAUSE = timedelta(hours=6)
+LONGEST_QUARANTINE = timedelta(hours=24)
 
 
 class ProfileState(msgspec.Struct, kw_only=True):
@@ -66,27 +66,27 @@ class Profiles:
 
     def failed(self, profile: str, reason: str) -> ProfileState:
         """A cycle failed. Pauses double from one minute to an hour; after ten failures in a row the profile is in
-        quarantine, tried every six hours. `reason` is one sentence without names of people."""
+        quarantine, where they double on, from two hours to a day. `reason` is one sentence without names of people."""
         now = self._clock.now()
         with self._database.write() as connection:
             before = _load(connection, profile)
             failures = before.failures + 1
             quarantined = before.state == QUARANTINED or failures >= QUARANTINE_AFTER
             state = QUARANTINED if quarantined else FAILING
-            pause = QUARANTINE_PAUSE if quarantined else growing_pause(failures)
+            pause = quarantine_pause(failures) if quarantined else growing_pause(failures)
             since = before.since if state == before.state and before.since else now
             after = ProfileState(failures=failures, state=state, reason=reason, since=since, next_attempt=now + pause)
             return _store(connection, profile, after)
 
-    def quarantine(self, profile: str, reason: str, *, pause: timedelta = QUARANTINE_PAUSE) -> ProfileState:
-        """Put a profile into quarantine, until a success or `release`."""
+    def quarantine(self, profile: str, reason: str) -> ProfileState:
+        """Put a profile into quarantine, until a success or `release`. It counts as a failure."""
         now = self._clock.now()
         with self._database.write() as connection:
             before = _load(connection, profile)
             since = before.since if before.state == QUARANTINED and before.since else now
-            after = ProfileState(
-                failures=before.failures, state=QUARANTINED, reason=reason, since=since, next_attempt=now + pause
-            )
+            failures = before.failures + 1
+            again = now + quarantine_pause(failures)
+            after = ProfileState(failures=failures, state=QUARANTINED, reason=reason, since=since, next_attempt=again)
             return _store(connection, profile, after)
 
     def release(self, profile: str) -> ProfileState:
@@ -111,6 +111,12 @@ def growing_pause(failures: int) -> timedelta:
     """The pause after so many failures in a row (one or more)."""
     doublings = min(max(failures, 1) - 1, 10)
     return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
+
+
+def quarantine_pause(failures: int) -> timedelta:
+    """The pause in quarantine after so many failures in a row: it doubles from two hours to a day."""
+    doublings = min(max(failures - QUARANTINE_AFTER, 0), 10)
+    return min(2 * LONGEST_PAUSE * (1 << doublings), LONGEST_QUARANTINE)
 
 
 def _load(connection: Connection, profile: str) -> ProfileState:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sds_daemon.plan.change import Change, Withheld
-from sds_daemon.roster.proof import Proof
+from sds_daemon.roster.proof import Part, Proof, digest_of, joined_digest
 from sds_daemon.roster.records import Snapshot
 from sds_daemon.sync.seats import SeatForecast
 from sds_daemon.targets.base import RequestCounts
@@ -21,6 +21,9 @@ HELD = "held"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 PREVIEW = "preview"
+
+MOST_PARTS = 60
+"""Parts of a proof kept with a run: those of some ten schools. Runs are many; a district of hundreds keeps totals."""
 
 EXIT_CODES = {SUCCESS: 0, NOTHING_TO_DO: 0, PREVIEW: 0, SUCCESS_WITH_ISSUES: 1, HELD: 4, FAILED: 3, INTERRUPTED: 3}
 
@@ -88,12 +91,17 @@ def snapshot_counts(snapshot: Snapshot) -> dict[str, int]:
 
 
 def proof_summary(proof: Proof) -> dict[str, Any]:
-    """Expected and received per resource over all schools, and the parts that are unproved, with the reason."""
-    totals: dict[str, dict[str, int | None]] = {}
+    """Expected, received, pages and digest per resource over all schools; the parts that are unproved, with the reason.
+
+    Each part is listed as well, unless there are more than MOST_PARTS.
+    """
+    totals: dict[str, dict[str, Any]] = {}
     for part in proof.parts:
-        row = totals.setdefault(part.resource.value, {"expected": 0, "received": 0})
-        row["received"] = (row["received"] or 0) + part.received
+        row = totals.setdefault(part.resource.value, {"expected": 0, "received": 0, "pages": 0, "digest": ""})
+        row["received"] += part.received
+        row["pages"] += part.pages
         row["expected"] = None if part.expected is None or row["expected"] is None else row["expected"] + part.expected
+        row["digest"] = joined_digest(row["digest"], digest_of([part.digest], within=part.school_id or ""))
     unproved = [
         {
             "resource": part.resource.value,
@@ -103,4 +111,18 @@ def proof_summary(proof: Proof) -> dict[str, Any]:
         }
         for part in proof.unproved()
     ]
-    return {"proved": not unproved, "resources": totals, "unproved": unproved}
+    parts = [_part_row(part) for part in proof.parts] if len(proof.parts) <= MOST_PARTS else []
+    return {"proved": not unproved, "resources": totals, "unproved": unproved, "parts": parts}
+
+
+def _part_row(part: Part) -> dict[str, Any]:
+    return {
+        "resource": part.resource.value,
+        "school": part.school_id,
+        "before": part.expected_before,
+        "expected": part.expected,
+        "received": part.received,
+        "pages": part.pages,
+        "digest": part.digest,
+        "proved": part.proved and not part.gaps,
+    }

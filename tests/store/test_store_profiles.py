@@ -78,13 +78,13 @@ def test_resolved_issues_are_cleaned_up_in_time(store: Store, clock: FixedClock)
 def test_pauses_grow_and_end_in_quarantine(store: Store, clock: FixedClock) -> None:
     began = clock.now()
     states = []
-    for _ in range(11):
+    for _ in range(15):
         states.append(store.profiles.failed("north", "the server is down"))
         clock.advance(timedelta(seconds=1))
     pauses = [state.next_attempt - began - timedelta(seconds=n) for n, state in enumerate(states) if state.next_attempt]
     minutes = [pause.total_seconds() / 60 for pause in pauses]
-    assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60, 360, 360]
-    assert [state.state for state in states] == ["failing"] * 9 + ["quarantined"] * 2
+    assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60, 120, 240, 480, 960, 1440, 1440]
+    assert [state.state for state in states] == ["failing"] * 9 + ["quarantined"] * 6
     assert states[8].since == began
     assert states[10].since == states[9].since
     assert store.profiles.state("north") == states[-1]
