@@ -24,7 +24,7 @@ def explain_record(evidence: Evidence) -> Trace:
         *steps.decided(evidence, evidence.changes),
         steps.directory(evidence),
     )
-    stop = _stop(made)
+    stop = _stop(made) if _is_known(evidence) else None
     answer = _stopped(stop) if stop is not None else _all_well(evidence)
     return _trace(str(evidence.ref), evidence, made, answer, _remedy(evidence.issues) if stop is not None else "")
 
@@ -76,8 +76,12 @@ def _remedy(issues: Iterable[Issue]) -> str:
     return REMEDIES.get(cause.code, "") if cause is not None else ""
 
 
+def _is_known(evidence: Evidence) -> bool:
+    return evidence.sighting is not None or evidence.link is not None or bool(evidence.issues)
+
+
 def _all_well(evidence: Evidence) -> str:
-    if evidence.sighting is None and evidence.link is None:
+    if not _is_known(evidence):
         return f"nothing is known of {evidence.ref} in profile {evidence.profile}; --now reads both sides"
     going = [sent for sent in steps.current_changes(evidence, evidence.changes) if sent.withheld is None]
     if evidence.live and going:
