@@ -22,6 +22,7 @@ from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.job import Decision, Job, scope_of
 from sds_daemon.sync.reconcile import Reconciliation, reconcile
+from sds_daemon.sync.standing import announce
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.trace import Trace
 from sds_daemon.sync.trial import try_identity
@@ -97,11 +98,29 @@ async def sync_profile(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = no_progress,
 ) -> tuple[RunSummary, Decision | None]:
-    """One cycle that writes. Raises SdsError; UsageError for a disabled or paused profile."""
+    """One cycle that writes. Raises SdsError; UsageError for a disabled or paused profile.
+
+    What it changes of the profile's standing is told to daemon.notify_command.
+    """
     refuse_idle(profile, store)
-    async with working(settings, profile, store, clock, priority=priority) as job:
+    async with telling(settings, profile, store), working(settings, profile, store, clock, priority=priority) as job:
         job.accept_shrink, job.only, job.stop, job.progress = accept_shrink, only, stop, progress
         return await run_cycle(job)
+
+
+@asynccontextmanager
+async def telling(settings: Settings, profile: Profile, store: Store) -> AsyncIterator[None]:
+    """Announces at the end how the profile stands, however its cycle ended; not while another process works on it, and
+    not when the cycle is cut off."""
+    whole = True
+    try:
+        yield
+    except asyncio.CancelledError:
+        whole = False
+        raise
+    finally:
+        if whole and store.lease_holder(profile.name) is None:
+            await announce(store, profile, settings.daemon.notify_command)
 
 
 def refuse_idle(profile: Profile, store: Store) -> None:

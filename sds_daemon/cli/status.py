@@ -10,22 +10,8 @@ import click
 from sds_daemon.cli.context import CommandContext, json_option, pass_context
 
 if TYPE_CHECKING:
-    from sds_daemon.config.settings import Profile
+    from sds_daemon.config.settings import Profile, TenantSettings
     from sds_daemon.store import ProfileState, RunRecord, Store
-
-PAUSED = "paused"
-IN_PROGRESS = "inProgress"
-SUCCESS = "success"
-ERROR = "error"
-VALIDATION_ERROR = "validationError"
-QUARANTINED = "quarantined"
-
-_OF_RUN = {
-    "success": SUCCESS,
-    "success_with_issues": SUCCESS,
-    "nothing_to_do": SUCCESS,
-    "held": VALIDATION_ERROR,
-}
 
 
 @click.command("status")
@@ -37,14 +23,19 @@ def command(context: CommandContext, profile: str | None, as_json: bool) -> None
 
     paused: disabled, stopped by undo, or never run. inProgress: a run is under way. success: the last run went through,
     with or without issues. validationError: something is held until a person has looked. error: the last run failed.
-    quarantined: it failed too often and is tried seldom.
+    quarantined: it failed too often, or met too many issues, and is tried seldom. Named below the table: a credential
+    of the tenant that has expired or will within 30 days.
     """
-    from sds_daemon.cli.output import print_json, print_table
+    from sds_daemon.cli.output import local, print_json, print_table
+    from sds_daemon.clock import system_clock
 
-    settings = context.settings()
+    settings, now = context.settings(), system_clock().now()
     wanted = [settings.profile(profile)] if profile else list(settings.profiles.values())
     with context.store() as store:
-        found = [describe(store, each) for each in wanted]
+        found = [
+            {**describe(store, each), "credentials": credentials(store, each, settings.tenants[each.tenant], now)}
+            for each in wanted
+        ]
     if as_json:
         print_json({"profiles": found})
         return
@@ -56,51 +47,50 @@ def command(context: CommandContext, profile: str | None, as_json: bool) -> None
     for each in found:
         if each["reason"]:
             click.echo(f"{each['profile']}: {each['reason']}")
+        if each["limits_relaxed_until"]:
+            click.echo(f"{each['profile']}: limits are relaxed until {local(each['limits_relaxed_until'])}")
+        for warning in each["credentials"]:
+            click.echo(f"{each['profile']}: {warning['message']} — {warning['remedy']}")
 
 
 def describe(store: Store, profile: Profile) -> dict[str, Any]:
     """A profile's standing as plain values; instants are aware datetimes or None. `next` None: not before enabled."""
-    state = store.profiles.state(profile.name)
+    from sds_daemon.sync.standing import standing
+
     holder = store.lease_holder(profile.name)
-    last = _telling_run(store, profile.name)
+    now = standing(store, profile, working=holder is not None)
+    state, last = now.state, now.last
     success = store.runs.last_success(profile.name)
-    held = store.held.current(profile.name)
-    status = status_of(profile, state, last, working=holder is not None)
+    relaxed = store.relaxations.active(profile.name)
     return {
         "profile": profile.name,
         "enabled": profile.enabled,
-        "status": status,
+        "status": now.status,
         "working": holder,
         "last_run": _run(last),
         "last_success": _run(success),
         "next": _next(profile, state, last) if profile.enabled and holder is None and not state.paused else None,
         "paused_since": state.paused_since,
         "failures": state.failures,
-        "reason": _reason(status, state, last),
+        "reason": now.reason,
         "issues": sum(1 for each in store.issues.open(profile.name) if each.issue.severity.value == "error"),
-        "held": held.run_id if held and held.state == "waiting" else None,
+        "held": now.held_run,
+        "limits_relaxed_until": relaxed.until if relaxed else None,
     }
 
 
-def status_of(profile: Profile, state: ProfileState, last: RunRecord | None, *, working: bool) -> str:
-    """SDS's status value (Graph docs: educationSynchronizationProfileStatus)."""
-    if working:
-        return IN_PROGRESS
-    if not profile.enabled or state.paused:
-        return PAUSED
-    if state.state == QUARANTINED:
-        return QUARANTINED
-    if last is None:
-        return PAUSED
-    return _OF_RUN.get(last.status, ERROR)
+def credentials(store: Store, profile: Profile, tenant: TenantSettings, now: datetime) -> list[dict[str, str]]:
+    """What is wrong, or soon will be, with the credential of the profile's tenant: `level`, `message`, `remedy`."""
+    from sds_daemon.sync.standing import telling_run
+    from sds_daemon.targets.entra.expiry import ended, expiry
 
-
-def _telling_run(store: Store, profile: str) -> RunRecord | None:
-    """The last run, passing over those a person stopped: they tell nothing of the profile."""
-    for run in store.runs.list(profile, 20):
-        if run.kind == "sync" and (run.status != "interrupted" or run.error):
-            return run
-    return None
+    last = telling_run(store, profile.name)
+    known = (expiry(tenant, now), ended(last.error, tenant.name) if last else None)
+    return [
+        {"level": each.level, "message": each.message, "remedy": each.remedy}
+        for each in known
+        if each is not None and each.level in ("warning", "error")
+    ]
 
 
 def _next(profile: Profile, state: ProfileState, last: RunRecord | None) -> datetime | None:
@@ -108,14 +98,6 @@ def _next(profile: Profile, state: ProfileState, last: RunRecord | None) -> date
     due = last.finished + timedelta(seconds=profile.pause) if last and last.finished else None
     times = [each for each in (due, state.next_attempt) if each]
     return max(times) if times else None
-
-
-def _reason(status: str, state: ProfileState, last: RunRecord | None) -> str:
-    if status in (ERROR, VALIDATION_ERROR) and last:
-        return last.error or (f"sds-daemon runs show {last.id} tells what is held" if status != ERROR else "")
-    if status == PAUSED and state.paused:
-        return f"{state.pause_reason}; it goes on after sds-daemon profiles resume"
-    return state.reason if status == QUARANTINED else ""
 
 
 def _run(run: RunRecord | None) -> dict[str, Any] | None:
