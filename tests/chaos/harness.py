@@ -1,0 +1,133 @@
+"""What every scenario of chaos uses: the same district, an undisturbed run to compare with, kills, counts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from process.town import State
+from rig import PROFILE, Finished, Rig
+
+LONG = os.environ.get("CHAOS") == "long"
+SEED = int(os.environ.get("CHAOS_SEED", "20261014"))
+TODAY = "2026-10-14"
+LICENSES = {"students": "STANDARDWOFFPACK_STUDENT", "teachers": "STANDARDWOFFPACK_FACULTY"}
+TESTS = Path(__file__).parent.parent
+
+
+@dataclass
+class Tally:
+    """What was done to the program, and what came of it."""
+
+    runs: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    harm: Counter[str] = field(default_factory=lambda: Counter(duplicates=0, losses=0, wrong=0, secrets=0, names=0))
+
+    def as_json(self) -> dict[str, dict[str, int]]:
+        """Plain values, sorted."""
+        return {name: dict(sorted(getattr(self, name).items())) for name in ("runs", "kills", "faults", "harm")}
+
+
+@contextmanager
+def begin(folder: Path, *options: str) -> Iterator[Rig]:
+    """A sandbox like all others of chaos: the same district, an empty directory, licences to give."""
+    rig = Rig(folder, "--students", "24", "--time-scale", "50", "--today", TODAY, *options)
+    rig.environment["SDS_DAEMON_CLOCK"] = f"{TODAY}T16:00:00Z"
+    with rig:
+        for role, sku in LICENSES.items():
+            rig.edit(f"profiles.district.{role}", licenses=[sku])
+        yield rig
+
+
+def school_day(rig: Rig) -> None:
+    """What a day brings: leavers, newcomers, a new section, a new name, a new teacher."""
+    rig.change_school(*rig.get("powerschool/school-day")["operations"])
+
+
+@dataclass
+class Undisturbed:
+    """The directory after a first sync and after a day in the school, and how often each moment came then."""
+
+    first: State
+    day: State
+    hits: dict[str, Counter[str]]
+
+
+def undisturbed(folder: Path) -> Undisturbed:
+    """What becomes of the district when nobody interferes."""
+    with begin(folder) as rig:
+        hits = {}
+        states = []
+        for phase in ("first", "day"):
+            if phase == "day":
+                school_day(rig)
+            tally = folder / f"{phase}.json"
+            trapped(rig, {"tally": str(tally)}).expect(0, 1)
+            hits[phase] = Counter(json.loads(tally.read_text()))
+            states.append(State.of(rig))
+        return Undisturbed(*states, hits)
+
+
+def trapped(rig: Rig, trap: dict[str, Any], *arguments: str) -> Finished:
+    """A command (a sync unless named) with a trap; the code is -9 when it was killed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "chaos.trap", "--config", str(rig.config), *(arguments or ("sync", PROFILE, "--json"))],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**rig.environment, "CHAOS_TRAP": json.dumps(trap), "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
+        cwd=rig.folder,
+        check=False,
+    )
+    with (rig.folder / "said.log").open("a") as log:
+        log.write(done.out if isinstance(done, Finished) else done.stdout + done.stderr)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def settle(rig: Rig, wanted: State, tally: Tally) -> None:
+    """Two undisturbed cycles; then the directory is the wanted one, whole, and a third has nothing to write."""
+    rig.delete("faults")
+    for _ in range(2):
+        rig.sync()
+        tally.runs["undisturbed"] += 1
+    judge(rig, wanted, tally)
+
+
+def judge(rig: Rig, wanted: State, tally: Tally) -> None:
+    """Count every difference from the wanted directory, and what is there twice; fail if there is any."""
+    found = wanted.differences(State.of(rig))
+    twice = duplicates(rig)
+    tally.harm["duplicates"] += len(twice)
+    tally.harm["losses"] += sum("is gone" in line for line in found)
+    tally.harm["wrong"] += sum("is gone" not in line for line in found)
+    assert (found, twice) == ([], [])
+
+
+def duplicates(rig: Rig) -> list[Any]:
+    """Records with more than one object, deleted ones included, and accounts nobody has the password of."""
+    directory = rig.directory()
+    marks: Counter[tuple[Any, ...]] = Counter()
+    for user in directory.users.values():
+        role = user["education"]["primaryRole"]
+        marks[role, (user["education"].get(role) or {}).get("externalId")] += 1
+    marks.update(("class", group["externalId"]) for group in directory.groups.values())
+    marks.update(("school", school["externalId"]) for school in directory.schools.values())
+    listed = {row["user_principal_name"] for row in passwords(rig)}
+    lost = [user["userPrincipalName"] for user in directory.users.values() if user["userPrincipalName"] not in listed]
+    return [mark for mark, count in marks.items() if count > 1] + lost
+
+
+def passwords(rig: Rig) -> list[dict[str, str]]:
+    """The hand-out list."""
+    with (rig.folder / "state" / "passwords-district.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
