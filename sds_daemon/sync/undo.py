@@ -265,7 +265,9 @@ def sentences(undoing: Undoing, profile: str) -> Iterator[str]:
     planned = [*undoing.plan.changes, *(item.change for item in undoing.plan.held)]
     added = sum(change.kind in REMOVALS for change in planned)
     if planned:
-        again = f"{counted(added, 'membership')} added, {counted(len(planned) - added, 'object')} updated"
+        parts = [f"{counted(added, 'membership')} added"] * bool(added)
+        parts += [f"{counted(len(planned) - added, 'object')} updated"] * (len(planned) > added)
+        again = ", ".join(parts)
         yield (
             f"once resumed, the next sync does it again, as far as the source still says so: {again}. Correct the "
             f"source or the configuration first, look with sds-daemon preview {profile}, then: sds-daemon profiles "
