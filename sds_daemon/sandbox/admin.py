@@ -26,10 +26,30 @@ class Side(Protocol):
         ...
 
 
+class Machines(Protocol):
+    """The servers as processes that can crash and be started again."""
+
+    async def take_down(self, spared: str) -> None:
+        """Let all crash but the one at this URL."""
+        ...
+
+    async def put_up(self) -> None:
+        """Start them again."""
+        ...
+
+
 class Administration:
     """`/_sandbox/...`: health, request log, faults and clock here; the rest is handed to the side it names."""
 
-    def __init__(self, sides: Mapping[str, Side], clock: SandboxClock, faults: FaultPlan, journal: Journal) -> None:
+    def __init__(
+        self,
+        sides: Mapping[str, Side],
+        clock: SandboxClock,
+        faults: FaultPlan,
+        journal: Journal,
+        machines: Machines | None = None,
+    ) -> None:
+        self._machines = machines
         self.app: ASGIApp = asgi.app(self._serve)
         self._sides = sides
         self._clock = clock
@@ -39,12 +59,13 @@ class Administration:
     async def _serve(self, request: Request) -> Response:
         try:
             body = request.json() if request.body else None
-            status, value = await self._answer(request.method, request.path.rstrip("/"), request.params(), body)
+            own = f"http://{request.headers.get('host', '')}"
+            status, value = await self._answer(request.method, request.path.rstrip("/"), request.params(), body, own)
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError, TypeError) as problem:
             status, value = 400, {"error": str(problem)}
         return asgi.json_response(value, status)
 
-    async def _answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
+    async def _answer(self, method: str, path: str, query: dict[str, str], body: Any, own: str) -> Answer:
         part = path.removeprefix(_BASE)
         side, _, rest = part.partition("/")
         if path != part and side in self._sides:
@@ -60,6 +81,8 @@ class Administration:
                 return 200, {"ok": True}
             case "GET" | "POST", "clock":
                 return 200, self._set_clock(body if method == "POST" else None)
+            case "POST", "servers":
+                return 200, await self._set_servers(_object(body), own)
         return self._answer_faults(method, part, body)
 
     def _answer_faults(self, method: str, part: str, body: Any) -> Answer:
@@ -73,6 +96,13 @@ class Administration:
             if method == "POST":
                 return 200, {"id": self._faults.add(_object(body))}
         return 404, {"error": f"there is no {method} {_BASE}{part}"}
+
+    async def _set_servers(self, body: Mapping[str, Any], own: str) -> object:
+        """`{"up": false}`: every server but this one crashes; `{"up": true}`: they are started again."""
+        if self._machines is None or set(body) != {"up"}:
+            raise ValueError('a whole sandbox takes {"up": true or false}')
+        await (self._machines.put_up() if body["up"] else self._machines.take_down(own))
+        return {"up": bool(body["up"])}
 
     def _set_clock(self, body: Any) -> object:
         values = dict(_object(body)) if body is not None else {}

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import trustme
 
-from sds_daemon.sandbox.admin import Administration
+from sds_daemon.sandbox.admin import Administration, Side
 from sds_daemon.sandbox.clock import SandboxClock
 from sds_daemon.sandbox.district import csv_v1, generate
 from sds_daemon.sandbox.district.model import District
@@ -71,8 +71,9 @@ async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningS
         powerschool = _powerschool(district, options, clock, faults, journal)
         entra = _entra(district, options, clock, faults, journal)
         _write_files(files, powerschool, entra)
-        administration = Administration({"powerschool": powerschool, "entra": entra}, clock, faults, journal)
         servers = Servers(files.server, options.port_base)
+        sides: dict[str, Side] = {"powerschool": powerschool, "entra": entra}
+        administration = Administration(sides, clock, faults, journal, servers)
         try:
             ready = _bind(servers, powerschool, entra, administration, options)
             ready |= {"ca_file": str(files.ca), "directory": str(folder), "pid": os.getpid()}

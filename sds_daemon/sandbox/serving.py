@@ -38,6 +38,7 @@ class Servers:
         self._servers: list[tuple[_Quiet, socket.socket]] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._stop = asyncio.Event()
+        self._down: dict[int, int] = {}
 
     def add(self, app: ASGIApp, *, tls: bool, http2: bool = False) -> str:
         """Binds a port for `app` and returns its URL."""
@@ -51,11 +52,43 @@ class Servers:
     async def start(self) -> None:
         """Returns when every server accepts requests."""
         self._tasks += [asyncio.ensure_future(server.serve(sockets=[bound])) for server, bound in self._servers]
+        await self._all_started()
+
+    async def _all_started(self) -> None:
         while not all(server.started for server, _ in self._servers):
             for task in self._tasks:
                 if task.done():
                     task.result()
             await asyncio.sleep(0.005)
+
+    async def take_down(self, spared: str) -> None:
+        """What a crash of every server but the one at the URL `spared` looks like: connections are reset, and new ones
+        refused until `put_up`. ValueError with HTTP/2."""
+        if len(self._tasks) != len(self._servers):
+            raise ValueError("servers of HTTP/2 cannot be taken down")
+        kept = int(spared.rpartition(":")[2])
+        for place, (server, bound) in enumerate(self._servers):
+            port = bound.getsockname()[1]
+            if port == kept:
+                continue
+            self._down[place] = port
+            server.should_exit = True
+            for listening in server.servers:
+                listening.close()
+            for connection in list(server.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            bound.close()
+        await asyncio.wait([self._tasks[place] for place in self._down], timeout=3)
+
+    async def put_up(self) -> None:
+        """Serve again what was taken down, at the same ports, with what it knew."""
+        for place, port in self._down.items():
+            server, bound = _Quiet(self._servers[place][0].config), self._listen(port)
+            self._servers[place] = (server, bound)
+            self._tasks[place] = asyncio.ensure_future(server.serve(sockets=[bound]))
+        self._down.clear()
+        await self._all_started()
 
     async def stop(self) -> None:
         """Ends every server; open connections are given a moment, then closed."""
@@ -70,12 +103,16 @@ class Servers:
             bound.close()
 
     def _bind(self) -> socket.socket:
+        bound = self._listen(self._next_port or 0)
+        if self._next_port is not None:
+            self._next_port += 1
+        return bound
+
+    def _listen(self, port: int) -> socket.socket:
         # Named as TCP, since asyncio switches Nagle's algorithm off only then; it costs 40 ms an answer.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((_HOST, self._next_port or 0))
-        if self._next_port is not None:
-            self._next_port += 1
+        bound.bind((_HOST, port))
         bound.listen(_BACKLOG)
         bound.setblocking(False)
         return bound

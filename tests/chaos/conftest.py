@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.harness import Tally, Undisturbed, undisturbed
+from chaos.harness import Tally, Undisturbed, nursery, undisturbed
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nursery() -> Iterator[None]:
+    yield
+    nursery.close()
 
 
 @pytest.fixture(scope="session")

@@ -78,27 +78,64 @@ def undisturbed(folder: Path) -> Undisturbed:
         return Undisturbed(*states, hits)
 
 
+class Nursery:
+    """The process that forks a process for each command: see chaos.trap."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, job: dict[str, Any]) -> int:
+        """The exit code of one command."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "chaos.trap"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
+            )  # fmt: skip
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.communicate(timeout=20)
+            self._process = None
+
+
+nursery = Nursery()
+
+
 def trapped(rig: Rig, trap: dict[str, Any], *arguments: str) -> Finished:
-    """A command (a sync unless named) with a trap; the code is -9 when it was killed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "chaos.trap", "--config", str(rig.config), *(arguments or ("sync", PROFILE, "--json"))],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env={**rig.environment, "CHAOS_TRAP": json.dumps(trap), "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
-        cwd=rig.folder,
-        check=False,
+    """A command (a sync unless named) with a trap; the code is -9 when it was killed. What it says is kept."""
+    out, err = rig.folder / "said.out", rig.folder / "said.err"
+    code = nursery.run(
+        {
+            "arguments": ["--config", str(rig.config), *(arguments or ("sync", PROFILE, "--json"))],
+            "environment": rig.environment,
+            "folder": str(rig.folder),
+            "out": str(out),
+            "err": str(err),
+            "trap": trap,
+        }
     )
+    done = Finished(code, out.read_text(), err.read_text())
     with (rig.folder / "said.log").open("a") as log:
-        log.write(done.out if isinstance(done, Finished) else done.stdout + done.stderr)
-    return Finished(done.returncode, done.stdout, done.stderr)
+        log.write(done.out + done.err)
+    return done
+
+
+def sync(rig: Rig, *codes: int) -> dict[str, Any]:
+    """An undisturbed cycle; its --json object."""
+    result: dict[str, Any] = trapped(rig, {}).expect(*(codes or (0, 1))).json
+    return result
 
 
 def settle(rig: Rig, wanted: State, tally: Tally) -> None:
     """Two undisturbed cycles; then the directory is the wanted one, whole, and a third has nothing to write."""
     rig.delete("faults")
     for _ in range(2):
-        rig.sync()
+        sync(rig)
         tally.runs["undisturbed"] += 1
     judge(rig, wanted, tally)
 

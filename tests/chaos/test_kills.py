@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rig import Rig
 
-from chaos.harness import LONG, SEED, Tally, Undisturbed, begin, school_day, settle, trapped
+from chaos.harness import LONG, SEED, Tally, Undisturbed, begin, school_day, settle, sync, trapped
 from chaos.trap import MOMENTS
 
 ORDEALS = 25 if LONG else 1
@@ -39,6 +39,6 @@ def test_killed_again_and_again(number: int, calm: Undisturbed, tally: Tally, tm
                 kill_at(rig, phase, moment, chance, calm, tally)
             settle(rig, wanted, tally)
         seen = {row["n"] for row in rig.writes_since(0)}
-        assert rig.sync()["status"] == "nothing_to_do"
+        assert sync(rig)["status"] == "nothing_to_do"
         assert [row for row in rig.writes_since(0) if row["n"] not in seen] == []
     assert sum(tally.kills.values()) >= 5

@@ -1,18 +1,20 @@
-"""Runs the program with a trap at one of its seams: `python -m chaos.trap ARGUMENTS`, the trap in $CHAOS_TRAP.
+"""Runs the program with a trap at one of its seams, each command in a process of its own.
 
-The trap lives here alone; the program knows nothing of it. $CHAOS_TRAP is JSON: `moment`, `hit` (which time the moment
-must come, 0: never), `act` ("kill", or what becomes of the database) and `tally` (a file that gets how often each
-moment came, if the process ends by itself).
+`python -m chaos.trap` imports the program once and forks for each line of JSON it reads: `arguments`, `environment`,
+`folder`, `out` and `err` (files) and `trap`; it answers each with the exit code, -9 for a killed process. The trap
+lives here alone; the program knows nothing of it. It has a `moment`, `hit` (which time the moment must come, 0: never), `act`
+("kill", or what becomes of the database), and `tally` (a file that gets how often each moment came, if the process ends
+by itself).
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import resource
 import signal
 import sqlite3
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,12 @@ class Trap:
         self._act = str(spec.get("act", "kill"))
         self._connections: list[sqlite3.Connection] = []
         self._broken = False
-        if spec.get("tally"):
-            atexit.register(lambda: Path(spec["tally"]).write_text(json.dumps(self.counts)))
+        self._tally = spec.get("tally")
+
+    def ended(self) -> None:
+        """The process ends by itself."""
+        if self._tally:
+            Path(self._tally).write_text(json.dumps(self.counts))
 
     def reached(self, moment: str) -> None:
         """A moment has come."""
@@ -142,15 +148,46 @@ def set_database(trap: Trap) -> None:
     event.listen(Engine, "connect", connected)
 
 
-def main() -> None:
-    """Set the trap and run the command line."""
-    trap = Trap(json.loads(os.environ["CHAOS_TRAP"]))
+def run(job: dict[str, Any]) -> int:
+    """In the child: become the command, set the trap, run; the exit code."""
+    os.chdir(job["folder"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    trap = Trap(job["trap"])
     set_network(trap)
     set_ledger(trap)
     set_database(trap)
     from sds_daemon.cli.main import main as command_line
 
-    command_line()
+    try:
+        command_line(job["arguments"])
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        trap.ended()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def main() -> None:
+    """Import what commands need, then fork for each job."""
+    import alembic.command  # noqa: F401
+    import msgraph.graph_request_adapter  # noqa: F401
+
+    import sds_daemon.cli.sync
+    import sds_daemon.sources.powerschool.source
+    import sds_daemon.sync.ledger
+    import sds_daemon.targets.entra.target  # noqa: F401
+
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if not child:
+            os._exit(run(job))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Administration:
     def __init__(self, tenant: Tenant, tokens: Tokens, throttle: Throttle) -> None:
         self._tenant = tenant
         self._throttle = throttle
+        self._tokens = tokens
         self.changes = Changes(tenant, tokens)
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: object) -> tuple[int, object]:
@@ -35,6 +36,9 @@ class Administration:
             return 200, state(self._tenant)
         if (method, path) == ("POST", "change"):
             return self._change(body)
+        if (method, path) == ("GET", "secrets"):
+            options = self._tenant.options
+            return 200, {"tokens": self._tokens.issued, "secrets": [options.client_secret, *options.extra_secrets]}
         if (method, path) == ("GET", "settings"):
             return 200, self._tenant.options.as_json()
         if (method, path) == ("POST", "settings"):
@@ -44,7 +48,7 @@ class Administration:
         if (method, path) == ("DELETE", "statistics"):
             self._throttle.statistics = Statistics()
             return 200, {}
-        if path in ("state", "change", "settings", "statistics"):
+        if path in ("state", "change", "secrets", "settings", "statistics"):
             return 405, {"error": f"{method} is not possible here"}
         return 404, {"error": f"there is no /_sandbox/entra/{path}"}
 

@@ -87,6 +87,7 @@ class Tokens:
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
         self._known: dict[str, dict[str, Any]] = {}
+        self.issued: list[str] = []
         self._kid = "sandbox-signing-key"
         self._generation = 0
 
@@ -114,7 +115,8 @@ class Tokens:
         header = {"typ": "JWT", "alg": "RS256", "kid": self._kid, "x5t": self._kid}
         signed = f"{b64(msgspec.json.encode(header))}.{b64(msgspec.json.encode(claims))}"
         signature = _signing_key().sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{b64(signature)}"
+        self.issued.append(f"{signed}.{b64(signature)}")
+        return self.issued[-1]
 
     def expire(self) -> None:
         """Make every token issued so far expired."""

@@ -144,6 +144,8 @@ class PowerSchoolSandbox:
                 return 200, {"results": changes.apply(self.district, _operations(body), self.calendar.today())}
             case "GET", "school-day":
                 return 200, {"operations": school_day.school_day(self.district, self.calendar.today())}
+            case "GET", "secrets":
+                return 200, {"tokens": self.tokens.issued, "secrets": [self.tokens.client_secret]}
             case "GET", "settings":
                 return 200, self.settings
             case "POST", "settings":

@@ -25,6 +25,7 @@ class Tokens:
     def __init__(self, client_id: str, client_secret: str, clock: SandboxClock) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
+        self.issued: list[str] = []
         self._clock = clock
         self._token: str | None = None
         self._ends = 0.0
@@ -63,6 +64,7 @@ class Tokens:
         now = self._now()
         if self._token is None or now >= self._ends:
             self._token = str(uuid.uuid4())
+            self.issued.append(self._token)
             self._ends = now + settings.token_seconds
         left = max(1, int(self._ends - now))
         expires: int | str = left if settings.expires_in == "integer" else str(left)
