@@ -150,3 +150,16 @@ def test_adoptions_always_wait() -> None:
     adoption = Change(kind=ChangeKind.ADOPT_CLASS, subject=A, object_id="group", reason=Reason.ADOPTABLE)
     waiting = held([adoption], extent(first_sync=True))
     assert [item.reason for item in waiting] == [Reason.NEEDS_APPROVAL]
+
+
+def test_additions_to_one_section_may_be_limited_and_hold_only_there() -> None:
+    changes = [
+        *many(ChangeKind.ADD_MEMBER, 3),
+        *many(ChangeKind.ADD_MEMBER, 2, B),
+        *many(ChangeKind.ADD_SCHOOL_USER, 4),
+    ]
+    withheld = held(changes, extent(first_sync=True), LimitSettings(section_max_adds=2))
+    assert {item.change.subject for item in withheld} == {A}
+    assert len(withheld) == 3
+    assert "3 additions to the section, at most 2" in withheld[0].detail
+    assert held(changes, extent()) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
@@ -222,9 +222,17 @@ class Book:
             blocked=set(),
         )
 
-    def plan(self, district: District, profile: Profile, *, first_sync: bool = False) -> Plan:
-        """The plan of a cycle, through policy and gates."""
+    def plan(
+        self,
+        district: District,
+        profile: Profile,
+        *,
+        first_sync: bool = False,
+        suspended: Mapping[str | None, str] | None = None,
+    ) -> Plan:
+        """The plan of a cycle, through policy and gates. `suspended`: why nothing is removed, by school."""
         world = self.world(district, profile)
+        world.suspended = suspended or {}
         changes, unproved = make_changes(world)
         return gate(world, changes, unproved, first_sync=first_sync)
 

@@ -29,7 +29,7 @@ def snapshot(students: dict[str, int], sections: dict[str, int] | None = None, *
         for school, count in students.items()
         for number in range(count)
     }
-    rooms = {school: 3 for school in students} if sections is None else sections
+    rooms = dict.fromkeys(students, 3) if sections is None else sections
     made = {
         f"{school}/{number}": _section(f"{school}/{number}", school, (p for p in people if p.startswith(f"{school}-")))
         for school, count in rooms.items()
@@ -53,9 +53,7 @@ def snapshot(students: dict[str, int], sections: dict[str, int] | None = None, *
 
 def _section(sis_id: str, school: str, students: Iterable[str]) -> Section:
     term = Term(id="27", school_id=school, name="Year", **YEAR)
-    return Section(
-        id=sis_id, school_id=school, number="1", term=term, course_id="40", students=tuple(sorted(students))
-    )
+    return Section(id=sis_id, school_id=school, number="1", term=term, course_id="40", students=tuple(sorted(students)))
 
 
 BEFORE = {LARGE: 400, SMALL: 20}

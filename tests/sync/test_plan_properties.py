@@ -159,6 +159,22 @@ def test_students_leave_a_school_only_because_they_were_read_at_another(story: l
 
 
 @PLANS
+@given(stories(), some(st.sampled_from((None, *SCHOOLS)), min_size=1))
+def test_nobody_is_removed_at_a_school_that_is_odd(story: list[District], odd: frozenset[str | None]) -> None:
+    book, chosen = Book(), profile("mirror")
+    for district in story:
+        plan = book.plan(district, chosen, suspended=dict.fromkeys(odd, "the school had students and now has none"))
+        for change in proved_removals(plan):
+            is_school = change.kind is ChangeKind.REMOVE_SCHOOL_USER
+            school = change.subject.sis_id if is_school else room(district, change).school
+            assert not {None, school} & odd
+        freely = {change.key for change in proved_removals(book.plan(district, chosen))}
+        withheld = {item.change.key for item in plan.skipped if item.reason is Reason.UNPROVED}
+        assert freely <= withheld | {change.key for change in proved_removals(plan)}, "and none is forgotten"
+        book.carry_out(plan.changes, chosen)
+
+
+@PLANS
 @given(stories(), POLICIES)
 def test_what_was_carried_out_is_not_planned_again(story: list[District], policy: str) -> None:
     book, chosen = Book(), profile(policy)

@@ -1,0 +1,267 @@
+"""Whole cycles in memory: what is held, what a person decides, quarantine, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import GivenSource, job_of
+from loguru import logger
+from memory_directory import MemoryDirectory
+from plan_rig import NOW, District, House, Master, Pupil, Room, profile
+from test_cycle_properties import read
+
+from sds_daemon.clock import FixedClock
+from sds_daemon.config.settings import LimitSettings, Profile
+from sds_daemon.errors import SafetyStop, SdsError, SourceShrank, SourceUnreachable, TooManyIssues, UsageError
+from sds_daemon.store import Store
+from sds_daemon.sync.approval import approve_run
+from sds_daemon.sync.cycle import run_cycle
+from sds_daemon.sync.standing import announce, standing
+from sds_daemon.sync.summary import RunSummary
+
+PUPILS = tuple(str(number) for number in range(1, 31))
+TIGHT = LimitSettings(removal_floor=2, removal_percent=0, section_removal_floor=99, shrink_rows=5, shrink_percent=50)
+
+
+def town(*inside: str, pupils: tuple[str, ...] = PUPILS, refused: int = 0) -> District:
+    """A school with thirty pupils and a class with those named."""
+    states = ["refused"] * refused + ["ok"] * (len(pupils) - refused)
+    return District(
+        houses=(House(id="X"),),
+        pupils=tuple(Pupil(id=each, school="X", state=state) for each, state in zip(pupils, states, strict=True)),
+        masters=(Master(id="a", schools=("X",)),),
+        rooms=(Room(id="r", school="X", students=inside, teachers=("a",)),),
+    )
+
+
+class Office:
+    """One profile and what an administrator does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FixedClock(NOW)
+        self.store = Store.open(folder / "state" / "state.db", self.clock)
+        self.directory = MemoryDirectory()
+        self.profile: Profile = profile("mirror", TIGHT, keep_passwords=False, enabled=True)
+
+    def sync(self, district: District | None, **more: Any) -> RunSummary:
+        self.clock.advance(timedelta(minutes=10))
+        source = GivenSource(read(district) if district is not None else None)
+        job = job_of(self.profile, source, self.directory, self.store, self.clock, self.folder)
+        for name, value in more.items():
+            setattr(job, name, value)
+        return asyncio.run(run_cycle(job))[0]
+
+    def last_run(self) -> int:
+        return self.store.runs.list(self.profile.name, 1)[0].id
+
+    def inside(self) -> set[str]:
+        return {ref.sis_id for ref in self.directory.people_in("r")} - {"a"}
+
+    def limit(self, **limits: Any) -> None:
+        self.profile = self.profile.model_copy(update={"limits": TIGHT.model_copy(update=limits)})
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    made = Office(tmp_path)
+    made.sync(town(*PUPILS[:12]))
+    with made.store:
+        yield made
+
+
+def test_another_set_says_what_differs_and_the_old_one_cannot_be_approved(office: Office) -> None:
+    first = office.sync(town(*PUPILS[3:12]))
+    assert first.held == {"member.remove": 3}
+    second = office.sync(town(*PUPILS[4:12]))
+    told = [notice for notice in second.notices if "what is held has changed" in notice]
+    assert told == [
+        f"what is held has changed since run {first.run}: 1 more (member.remove student 4 in section r)",
+    ]
+    with pytest.raises(UsageError, match=r"no longer current.*1 more \(member.remove student 4 in section r\)"):
+        approve_run(office.store, first.run)
+    assert len(office.inside()) == 12
+
+
+def test_an_approval_of_a_set_that_moved_before_the_run_applies_nothing_of_it_and_says_so(office: Office) -> None:
+    first = office.sync(town(*PUPILS[3:12]))
+    approve_run(office.store, first.run)
+    moved = office.sync(town(PUPILS[0], *PUPILS[3:12], PUPILS[20]))
+    assert (moved.held, moved.applied) == ({}, {"member.add": 1, "member.remove": 2}), "two are within the limit"
+    assert any("no longer asked for" in notice for notice in moved.notices)
+    other = office.sync(town(*PUPILS[6:12], PUPILS[20]))
+    approve_run(office.store, other.run)
+    refused = office.sync(town(*PUPILS[7:12], PUPILS[20]))
+    assert refused.held == {"member.remove": 5}
+    assert any("which was approved" in notice and "1 more" in notice for notice in refused.notices)
+
+
+def test_unrelated_changes_leave_the_held_set_alone(office: Office) -> None:
+    first = office.sync(town(*PUPILS[3:12]))
+    second = office.sync(town(*PUPILS[3:12], PUPILS[15]))
+    assert second.held_number == first.held_number
+    assert second.applied == {"member.add": 1}
+    assert approve_run(office.store, first.run) == "oak"
+    assert office.sync(town(*PUPILS[3:12], PUPILS[15])).applied == {"member.remove": 3}
+    assert office.inside() == {*PUPILS[3:12], PUPILS[15]}
+
+
+def test_a_relaxation_lets_pass_what_would_be_held_until_its_day_is_over(office: Office) -> None:
+    office.store.relaxations.put("oak", office.clock.now() + timedelta(hours=1), {"removal_percent": 100})
+    through = office.sync(town(*PUPILS[3:12]))
+    assert (through.held, through.applied) == ({}, {"member.remove": 3})
+    assert any("limits are relaxed until" in notice for notice in through.notices)
+    office.clock.advance(timedelta(hours=1))
+    after = office.sync(town(*PUPILS[6:12]))
+    assert after.held == {"member.remove": 3}
+    assert not any("relaxed" in notice for notice in after.notices)
+
+
+def test_a_stopped_run_is_approved_as_it_was_read_and_refused_further_down(office: Office) -> None:
+    office.limit(removal_floor=99)
+    with pytest.raises(SourceShrank):
+        office.sync(town(*PUPILS[8:12]))
+    run = office.last_run()
+    with pytest.raises(SourceShrank):
+        office.sync(town(*PUPILS[8:12]))
+    assert approve_run(office.store, run) == "oak", "an earlier stop with the same counts may be approved"
+    with pytest.raises(SourceShrank, match=f"run {run}, which was approved: enrollments 4 to 3"):
+        office.sync(town(*PUPILS[9:12]))
+    assert len(office.inside()) == 12
+    approve_run(office.store, office.last_run())
+    assert office.sync(town(*PUPILS[9:12])).applied == {"member.remove": 9}
+    assert office.sync(town(*PUPILS[9:12])).status == "nothing_to_do"
+
+
+def test_a_recovered_source_leaves_no_approval_behind(office: Office) -> None:
+    with pytest.raises(SourceShrank):
+        office.sync(town(*PUPILS[8:12]))
+    stopped = office.last_run()
+    office.sync(town(*PUPILS[:12]))
+    with pytest.raises(UsageError, match="no longer current"):
+        approve_run(office.store, stopped)
+
+
+def test_an_empty_class_list_of_a_whole_school_removes_nobody(office: Office) -> None:
+    office.limit(shrink_rows=99, removal_floor=99)
+    for _ in range(2):
+        summary = office.sync(town())
+        assert summary.applied == {}
+        assert summary.skipped == {"member.remove": 12}
+        assert summary.issues == {"SchoolWithoutData": 1}
+    assert len(office.inside()) == 12
+    assert office.sync(town(), accept_shrink=True).applied == {"member.remove": 12}
+
+
+def test_too_many_issues_stop_before_the_first_write_and_quarantine(office: Office) -> None:
+    office.limit(max_issues=3)
+    before = len(office.directory.applied)
+    newcomers = tuple(str(number) for number in range(101, 111))
+    office.profile = office.profile.model_copy(update={"users": "create"})
+    with pytest.raises(TooManyIssues, match=r"10 records cannot be synced.*max_issues is 3"):
+        office.sync(town(*PUPILS[:12], pupils=(*newcomers, *PUPILS), refused=10))
+    assert len(office.directory.applied) == before
+    assert sum(1 for _ in office.store.issues.open("oak")) == 10, "they can be looked at"
+    assert standing(office.store, office.profile).status == "quarantined"
+    office.sync(town(*PUPILS[:12]))
+    assert standing(office.store, office.profile).status == "success"
+
+
+def test_quarantine_is_reached_after_ten_failures_and_its_pauses_grow(office: Office) -> None:
+    pauses = []
+    for _ in range(14):
+        with pytest.raises(SourceUnreachable):
+            office.sync(None)
+        state = office.store.profiles.state("oak")
+        assert state.next_attempt is not None
+        pauses.append((state.next_attempt - office.clock.now()).total_seconds() / 3600)
+    assert state.state == "quarantined"
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 24
+    office.store.profiles.release("oak")
+    assert office.store.profiles.state("oak").state == "healthy"
+
+
+def told_by(office: Office, file: Path) -> list[dict[str, Any]]:
+    """Let the profile's standing be announced; everything the notification command was handed so far."""
+    script = f"import sys; open({str(file)!r}, 'a').write(sys.stdin.read())"
+    asyncio.run(announce(office.store, office.profile, [sys.executable, "-c", script]))
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_a_change_of_standing_is_handed_over_once(office: Office, tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "told"
+    assert told_by(office, file) == [], "that the first sync went well is no news"
+    for failures in (1, 2):
+        with pytest.raises(SdsError):
+            office.sync(None)
+        told = told_by(office, file)
+        assert len(told) == 1
+        assert office.store.profiles.state("oak").failures == failures
+    assert (told[0]["status"], told[0]["before"], told[0]["failures"]) == ("error", "success", 1)
+    assert "does not answer" in told[0]["reason"]
+    held = office.sync(town(*PUPILS[3:12]))
+    assert len(told_by(office, file)) == len(told_by(office, file)) == 2
+    assert told_by(office, file)[-1]["held_run"] == held.run
+    assert told_by(office, file)[-1]["held"] == {"member.remove": 3}
+    another = office.sync(town(*PUPILS[4:12]))
+    assert told_by(office, file)[-1]["held_run"] == another.run, "another set is another thing to look at"
+    office.sync(town(*PUPILS[:12]))
+    assert [each["status"] for each in told_by(office, file)] == [
+        "error",
+        "validationError",
+        "validationError",
+        "success",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["/nowhere/tell"], "could not be started"),
+        ([sys.executable, "-c", "raise SystemExit(3)"], "exit code 3"),
+        ([sys.executable, "-c", "import time; time.sleep(60)"], "took longer"),
+    ],
+)
+def test_a_command_that_fails_is_logged_once_and_not_repeated(office: Office, command: list[str], words: str) -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="ERROR")
+    try:
+        asyncio.run(announce(office.store, office.profile, command, patience=2))
+        with pytest.raises(SdsError):
+            office.sync(None)
+        lines.clear()
+        for _ in range(2):
+            asyncio.run(announce(office.store, office.profile, command, patience=2))
+    finally:
+        logger.remove(sink)
+    assert [line for line in lines if words in line] == lines
+    assert len(lines) == 1
+
+
+def test_the_command_gets_neither_our_environment_nor_names(office: Office, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SIS_SECRET", "hush")
+    file = tmp_path / "told"
+    asyncio.run(announce(office.store, office.profile, []))
+    with pytest.raises(SdsError):
+        office.sync(None)
+    script = f"import os, sys; open({str(file)!r}, 'w').write(sys.stdin.read() + repr(dict(os.environ)))"
+    asyncio.run(announce(office.store, office.profile, [sys.executable, "-c", script]))
+    assert "hush" not in file.read_text()
+
+
+def test_another_districts_data_stops_whatever_is_accepted(office: Office) -> None:
+    snapshot = read(town(*PUPILS[:12]))
+    snapshot.source_uuid = "99999999-2222-3333-4444-555555555555"
+    job = job_of(office.profile, GivenSource(snapshot), office.directory, office.store, office.clock, office.folder)
+    job.accept_shrink = True
+    with pytest.raises(SafetyStop, match="another district"):
+        asyncio.run(run_cycle(job))
+    assert standing(office.store, office.profile).status == "validationError"
