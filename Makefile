@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check unit install install-dev audit pins clean
+# The long form: 250 kills and more, storms of every fault, broken databases. CHAOS_SEED=n for other moments.
+CHAOS_REPORT ?= chaos-report.json
+
+.PHONY: help demo test check unit chaos install install-dev audit pins clean
 help:
 	@echo "make demo    set up, then run the whole job on a pretend school district"
 	@echo "make test    set up, then check style, types and layers and run all tests"
+	@echo "make chaos   kill, starve and mislead the program for half an hour; counts in $(CHAOS_REPORT)"
 	@echo "make install set up alone; the program is $(BIN)/sds-daemon"
 	@echo "make audit   look the pinned dependencies up in the vulnerability database"
 	@echo "make clean   remove the virtual environment"
@@ -44,6 +48,9 @@ unit: $(VENV)/.dev
 	@echo "==> tests (under 15 minutes on two cores)" && $(BIN)/python -m pytest -n 2 --dist loadscope -q $(ARGS)
 
 test: check unit
+
+chaos: $(VENV)/.dev
+	@CHAOS=long CHAOS_REPORT=$(abspath $(CHAOS_REPORT)) $(BIN)/python -m pytest -n 2 --dist worksteal tests/chaos -q $(ARGS)
 
 # Exit code of the recipe: 1 for a known vulnerability, 2 where the advisories could not be had. requirements-dev.txt
 # holds the pins of requirements.txt as well.

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import contracts
 import emitted
 import pytest
+from chaos import report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,7 +48,8 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table of validated requests."""
+    """The counts of chaos, and the table of validated requests."""
+    report.conclude(terminalreporter)
     if not contracts.counts and contracts.oracle() is not None:
         return
     terminalreporter.section("requests held against the Graph contract")

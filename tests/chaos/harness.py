@@ -147,7 +147,35 @@ def judge(rig: Rig, wanted: State, tally: Tally) -> None:
     tally.harm["duplicates"] += len(twice)
     tally.harm["losses"] += sum("is gone" in line for line in found)
     tally.harm["wrong"] += sum("is gone" not in line for line in found)
-    assert (found, twice) == ([], [])
+    said = leaks(rig)
+    tally.harm["names"] += sum("names" in line for line in said)
+    tally.harm["secrets"] += sum("secret" in line for line in said)
+    assert (found, twice, said) == ([], [], [])
+
+
+def leaks(rig: Rig) -> list[str]:
+    """Files in which a secret, a token or a password stands that was handed out, and log lines that name a pupil.
+
+    The files meant to hold them are left out: the secrets' own, the hand-out list. Logs are at the level INFO.
+    """
+    words = [word for side in ("powerschool", "entra") for kind in rig.get(f"{side}/secrets").values() for word in kind]
+    words += [row["password"] for row in passwords(rig)]
+    found = []
+    for path in sorted(rig.folder.rglob("*")):
+        if not path.is_file() or path.name == "passwords-district.csv" or path.suffix in (".pem",):
+            continue
+        content = path.read_bytes()
+        if content.strip().decode(errors="replace") in _own_secrets(rig):
+            continue  # a file that is the secret itself
+        found += [f"{path.name} holds a secret" for word in words if word.encode() in content]
+    names = {f"{row['first_name']} {row['last_name']}" for row in rig.district()["students"]}
+    for log in rig.folder.glob("*.log"):
+        found += [f"{log.name} names a pupil" for line in log.read_text().splitlines() if any(n in line for n in names)]
+    return found
+
+
+def _own_secrets(rig: Rig) -> list[str]:
+    return [secret for side in ("powerschool", "entra") for secret in rig.get(f"{side}/secrets")["secrets"]]
 
 
 def duplicates(rig: Rig) -> list[Any]:

@@ -2,9 +2,9 @@
 
 `python -m chaos.trap` imports the program once and forks for each line of JSON it reads: `arguments`, `environment`,
 `folder`, `out` and `err` (files) and `trap`; it answers each with the exit code, -9 for a killed process. The trap
-lives here alone; the program knows nothing of it. It has a `moment`, `hit` (which time the moment must come, 0: never), `act`
-("kill", or what becomes of the database), and `tally` (a file that gets how often each moment came, if the process ends
-by itself).
+lives here alone; the program knows nothing of it. It has a `moment`, `hit` (which time the moment must come, 0: never),
+`act` ("kill", or what becomes of the database), and `tally` (a file that gets how often each moment came, if the
+process ends by itself).
 """
 
 from __future__ import annotations
