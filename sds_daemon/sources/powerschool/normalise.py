@@ -21,7 +21,7 @@ LONGEST_TEXT = 1024
 """Characters; no field of a roster is longer."""
 
 _UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_IDENTIFIER = re.compile(r"[0-9A-Za-z_-]*")
+_IDENTIFIER = re.compile(r"(-?[0-9]+)?")
 _WHOLE = re.compile(r"-?[0-9]{1,30}")
 _WHOLE_AS_DECIMAL = re.compile(r"(-?[0-9]+)\.0+")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -115,7 +115,8 @@ def text(value: Any, longest: int = LONGEST_TEXT) -> str:
 def identifier(value: Any) -> str:
     """An id as text: `12`, `12.0`, "12" and "12.0" are all "12"; "" where it is missing.
 
-    Raises Malformed for anything but ASCII letters, digits, - and _: ids become parts of paths.
+    Raises Malformed for anything but a whole number: DCIDs are, and ids become parts of paths. A word in the place of a
+    student's id would otherwise read as somebody else, and the student as gone.
     """
     written = _WHOLE_AS_DECIMAL.sub(r"\1", text(value, longest=64))
     if not _IDENTIFIER.fullmatch(written):

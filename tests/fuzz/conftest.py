@@ -1,0 +1,8 @@
+"""Lends the scripted PowerSchool of tests/powerschool."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "powerschool"))
