@@ -262,7 +262,8 @@ class _Matching:
     def _settle_create(self, view: PersonView, names: AccountNames, claims: Claims, taken: list[DirectoryUser]) -> None:
         upn = names.user_principal_name
         rival = claims.rival(view.ref, upn.lower())
-        owner = next((owner for user in taken if (owner := self._owner(user)) is not None), None)
+        owners = (owner for user in taken if (owner := self._owner(user)) is not None)
+        owner = min(owners, key=str, default=None)  # whatever order the directory gives
         if owner is not None and _student_of_teacher(view.ref, owner):
             self._refuse_role(view, owner, upn)
         elif taken:
