@@ -118,7 +118,7 @@ def differences(before: HeldSet, now: HeldSet) -> list[str]:
 def _gone(before: HeldSet | None) -> list[str]:
     if before is None or before.state in (APPLYING, REJECTED):
         return []
-    return [f"the {len(before.changes)} changes held since run {before.run_id} are no longer asked for"]
+    return [f"the {len(before.changes)} changes held since run {before.run_id} are no longer held"]
 
 
 def _some(items: list[Withheld]) -> str:

@@ -95,7 +95,7 @@ def test_an_approval_of_a_set_that_moved_before_the_run_applies_nothing_of_it_an
     approve_run(office.store, first.run)
     moved = office.sync(town(PUPILS[0], *PUPILS[3:12], PUPILS[20]))
     assert (moved.held, moved.applied) == ({}, {"member.add": 1, "member.remove": 2}), "two are within the limit"
-    assert any("no longer asked for" in notice for notice in moved.notices)
+    assert any("no longer held" in notice for notice in moved.notices)
     other = office.sync(town(*PUPILS[6:12], PUPILS[20]))
     approve_run(office.store, other.run)
     refused = office.sync(town(*PUPILS[7:12], PUPILS[20]))
