@@ -310,6 +310,7 @@ class TestStatus:
 
     def test_quarantined(self, rig: Rig) -> None:
         """After ten failures in a row."""
+        rig.run("sync", PROFILE).expect(0)
         good = rig.config.read_text()
         rig.edit("sources.powerschool", url=UNUSED_PORT)
         try:
