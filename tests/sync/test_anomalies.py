@@ -17,7 +17,7 @@ from sds_daemon.roster.records import RecordKind, Ref, School, SchoolYear, Secti
 from sds_daemon.store import SourceStop
 from sds_daemon.sync.measure import Measure, measure, totals
 
-YEAR = {"start": date(2026, 8, 1), "end": date(2027, 6, 30), "start_year": 2026, "full_year": True}
+YEAR: dict[str, Any] = {"start": date(2026, 8, 1), "end": date(2027, 6, 30), "start_year": 2026, "full_year": True}
 ALL = profile()
 LARGE, SMALL = "1", "2"
 
@@ -148,9 +148,9 @@ def test_terms_not_set_up_are_a_note_on_the_school() -> None:
 
 
 def test_another_districts_data_is_refused_whatever_else_is_accepted() -> None:
-    for more in ({}, {"accept_shrink": True}):
+    for accept_shrink in (False, True):
         with pytest.raises(SafetyStop, match="another district"):
-            against(snapshot(BEFORE, source_uuid="other"), **more)
+            against(snapshot(BEFORE, source_uuid="other"), accept_shrink=accept_shrink)
 
 
 def test_every_code_has_a_remedy() -> None:
