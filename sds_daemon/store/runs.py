@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_, select, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
@@ -31,7 +31,16 @@ _BY_KEY = [CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY]
 _INTENDED = (
     update(CHANGE)
     .where(*_BY_KEY)
-    .values(state="intended", settled_at=None, intended_at=func.coalesce(CHANGE.c.intended_at, bindparam("now")))
+    .values(
+        state="intended",
+        settled_at=None,
+        # Whatever has a name of its own is recognised by having been made after the first intention. A school has none:
+        # it is waited for, from the last one on.
+        intended_at=case(
+            (CHANGE.c.kind == ChangeKind.CREATE_SCHOOL.value, bindparam("now")),
+            else_=func.coalesce(CHANGE.c.intended_at, bindparam("now")),
+        ),
+    )
 )
 _SETTLED = (
     update(CHANGE)
@@ -154,6 +163,13 @@ class Runs:
         """The newest run, running ones included."""
         return _first(self._select(and_(RUN.c.profile == profile, RUN.c.kind == kind), 1))
 
+    def latest_start(self, profile: str, until: datetime) -> datetime | None:
+        """The latest instant, not after `until`, at which a run of the profile began; not always the newest run's."""
+        query = select(func.max(RUN.c.started)).where(RUN.c.profile == profile, RUN.c.started <= until)
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(query).scalar()
+        return found
+
     def last_success(self, profile: str, *, kind: str = "sync") -> RunRecord | None:
         """The newest run that ended well, with or without issues."""
         succeeded = and_(RUN.c.profile == profile, RUN.c.kind == kind, RUN.c.status.in_(SUCCESSES))
@@ -179,7 +195,9 @@ class Runs:
             return run_many(connection, upsert(CHANGE), (_plan_row(run_id, item, state) for item in items))
 
     def intend(self, run_id: int, changes: Sequence[Change]) -> None:
-        """Mark changes as about to be sent; those unknown so far are stored. The first intention's time is kept.
+        """Mark changes as about to be sent; those unknown so far are stored.
+
+        The first intention's time is kept, a school's last.
 
         When this returns, the intention survives the process (not a power failure of the machine: the anchors in the
         directory cover that case).
@@ -203,7 +221,7 @@ class Runs:
                 run_many(connection, _SETTLED, rows)
 
     def unsettled(self, profile: str) -> Intentions:
-        """Creates whose answer was never recorded, with the time of the first intention.
+        """Creates whose answer was never recorded, with the time of the first intention (schools: the last).
 
         Each is given once, as its newest run had it, however many runs sent it.
         """
@@ -213,7 +231,8 @@ class Runs:
         for row in rows:
             change = change_of(row)
             _, since = found.get(change.key, (change, row["intended_at"]))
-            found[change.key] = (change, min(since, row["intended_at"]))
+            choose = max if change.kind is ChangeKind.CREATE_SCHOOL else min
+            found[change.key] = (change, choose(since, row["intended_at"]))
         return list(found.values())
 
     def forget_unsettled(self, profile: str, changes: Sequence[Change]) -> None:

@@ -150,7 +150,7 @@ def judge(rig: Rig, wanted: State, tally: Tally) -> None:
     said = leaks(rig)
     tally.harm["names"] += sum("names" in line for line in said)
     tally.harm["secrets"] += sum("secret" in line for line in said)
-    assert (found, twice, said) == ([], [], [])
+    assert not (twice or said or found), f"twice: {twice}\nsaid: {said}\ndifferent: {found[:20]}"
 
 
 def leaks(rig: Rig) -> list[str]:

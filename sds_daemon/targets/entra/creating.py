@@ -65,7 +65,7 @@ def _names_conflict(answer: Answer) -> bool:
 
 async def _look(ctx: Context, change: Change, since: datetime) -> Found:
     async with ctx.pool.parked():
-        return await ctx.finder.lost(change, since)
+        return await ctx.finder.lost(change, since, ctx.clock.now())
 
 
 async def _conflict(ctx: Context, change: Change, answer: Answer, lost_since: datetime | None) -> Outcome:

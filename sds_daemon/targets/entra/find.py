@@ -108,10 +108,14 @@ class Finder:
         """Look until something shows, or until the lag horizon has passed (`brief`: two minutes of a quarter hour)."""
         return await self._wait(change, since, self._clock.now() + self._lag * (_BRIEF if brief else 1.0))
 
-    async def lost(self, change: Change, since: datetime) -> Found:
-        """After a lost answer: one look where the name conflicts by itself, patience where it does not (schools)."""
+    async def lost(self, change: Change, since: datetime, sent: datetime) -> Found:
+        """After a lost answer: one look where the name conflicts by itself, patience where it does not (schools).
+
+        `since`: the first request that may have made it. `sent`: the last one; what it made may be invisible from then
+        on for the whole lag horizon.
+        """
         if change.kind is ChangeKind.CREATE_SCHOOL:
-            return await self._wait(change, since, since + self._lag)
+            return await self._wait(change, since, sent + self._lag)
         return await self.look(change, since)
 
     async def _wait(self, change: Change, since: datetime | None, until: datetime) -> Found:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sds_daemon.clock import Clock
-from sds_daemon.plan.change import Change
+from sds_daemon.errors import TargetUnreachable
+from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Finding, Progress, no_progress
 from sds_daemon.targets.base import (
@@ -144,13 +145,20 @@ class EntraTarget(Target):
     async def find(self, change: Change, since: datetime) -> str | None:
         """The object a create made before its answer was lost; None: it was not made, or is not visible yet.
 
+        Raises TargetUnreachable for a school that cannot be looked up: a second one would not be refused.
+
         In the latter case the create is tried again by the plan, refused by the directory, and then waited for.
         """
         async with self._executor(lambda items: None, lambda: False) as executor:
-            found = await self._finder(executor, await self.facts(), lambda: False).lost(change, since)
+            found = await self._finder(executor, await self.facts(), lambda: False).lost(change, since, since)
         if found.seen is Seen.OURS:
             self._births[found.id] = since
             return found.id
+        if found.seen is Seen.UNKNOWN and change.kind is ChangeKind.CREATE_SCHOOL:
+            raise TargetUnreachable(
+                f"whether an interrupted run made {change.subject} could not be looked up",
+                remedy="nothing is made twice: the next cycle looks again",
+            )
         self._unsettled[change.subject] = since
         return None
 
