@@ -126,7 +126,10 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
         decode(body)
 
 
-@pytest.mark.parametrize("value", ["../5", "5/x", "perhaps", "N/A", "5-6", "5_6", "0x1F", "-", "5?q=1", "5 6", "1.5", "é", "5%2f", "9" * 65])
+@pytest.mark.parametrize(
+    "value",
+    ["../5", "5/x", "perhaps", "N/A", "5-6", "5_6", "0x1F", "-", "5?q=1", "5 6", "1.5", "é", "5%2f", "9" * 65],
+)
 def test_what_is_no_whole_number_is_no_id(value: str) -> None:
     with pytest.raises(Malformed):
         identifier(value)
