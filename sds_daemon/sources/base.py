@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -23,7 +24,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     `schools`: "all", or names and school numbers as the operator wrote them. `school_year`: "current" or the first
     calendar year. `lead_days`: how long before its term a section is taken up. `people_only`: leave the enrollment
-    lists out, for trying an identity rule; such a snapshot is never synced.
+    lists out, for trying an identity rule; such a snapshot is never synced. `not_before`: an instant that has been; the
+    snapshot's day is never earlier than it, whatever the clock says.
     """
 
     schools: str | tuple[str, ...] = "all"
@@ -31,6 +33,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     lead_days: int = 14
     include_preregistered: bool = False
     people_only: bool = False
+    not_before: datetime | None = None
 
 
 class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -32,6 +32,9 @@ from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.world import World
 from sds_daemon.targets.base import TenantFacts
 
+SET_BACK = timedelta(days=1)
+"""A clock set back by at most this much does not turn the day back."""
+
 
 async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     """Lease, read, prove, match, plan, gate, apply, record. Returns the summary and what was decided.
@@ -45,7 +48,8 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
         run.notices += widened
         try:
             facts = await preflight(job)
-            snapshot = await job.source.read(scope_of(job.profile), stop=job.stop, progress=job.progress)
+            scope = scope_of(job.profile, latest_instant(job))
+            snapshot = await job.source.read(scope, stop=job.stop, progress=job.progress)
             run.read(snapshot)
             accepted = job.store.baselines.get(job.profile.name)
             measured = measure(
@@ -75,6 +79,15 @@ def approved_stop(job: Job) -> SourceStop | None:
     """The stop by the source limit whose counts a person has accepted."""
     stop = job.store.source_stops.current(job.profile.name)
     return stop if stop is not None and stop.state == APPROVED else None
+
+
+def latest_instant(job: Job) -> datetime | None:
+    """When a run of this profile last began, by whatever clock, if that is at most a day ahead.
+
+    A clock set back by an hour must not bring yesterday back: who joined today would be taken out again. One that was
+    wrong by more is not followed.
+    """
+    return job.store.runs.latest_start(job.profile.name, job.clock.now() + SET_BACK)
 
 
 async def preflight(job: Job) -> TenantFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -54,11 +55,12 @@ class Decision(msgspec.Struct, kw_only=True):
     elsewhere: dict[str, int] = {}
 
 
-def scope_of(profile: Profile) -> Scope:
-    """What the profile wants read."""
+def scope_of(profile: Profile, not_before: datetime | None = None) -> Scope:
+    """What the profile wants read. `not_before`: an instant its runs have seen already."""
     return Scope(
         schools=profile.schools,
         school_year=profile.school_year,
         lead_days=profile.lead_days,
         include_preregistered=profile.include_preregistered,
+        not_before=not_before,
     )

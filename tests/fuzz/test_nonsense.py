@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fuzz_rig import World, a_day_later, bounded, running
+from fuzz_rig import LONG, World, a_day_later, bounded, running
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_directory import MemoryDirectory, ref
@@ -16,6 +16,7 @@ from sds_daemon.errors import SdsError
 from sds_daemon.plan.change import ChangeKind
 from sds_daemon.sync.summary import RunSummary
 
+pytestmark = pytest.mark.timeout(0 if LONG else 120)
 TRUE_LEAVE = (ChangeKind.REMOVE_MEMBER, ref("section", 53), ref("student", 8))
 
 NEVER_DETACHED = {"school_class", "school_user"}
@@ -47,7 +48,7 @@ def heals(world: World, moment: Any) -> None:
     no_wrong_removal(moment.directory)
 
 
-@bounded(30)
+@bounded(24)
 @given(data=st.data())
 def test_senseless_records(world: World, data: st.DataObject) -> None:
     script = a_day_later()
@@ -61,7 +62,7 @@ def test_senseless_records(world: World, data: st.DataObject) -> None:
         heals(world, moment)
 
 
-@bounded(10)
+@bounded(8)
 @given(data=st.data())
 def test_broken_lists(world: World, data: st.DataObject) -> None:
     script = a_day_later()
@@ -75,7 +76,7 @@ def test_broken_lists(world: World, data: st.DataObject) -> None:
         heals(world, moment)
 
 
-@bounded(20)
+@bounded(16)
 @given(data=st.data())
 def test_answers_that_are_none(world: World, data: st.DataObject) -> None:
     script = a_day_later()

@@ -128,6 +128,13 @@ def test_sections_are_taken_up_before_their_term(today: str, taken: bool) -> Non
     assert is_taken_up(SEMESTER, date.fromisoformat(today), 14) is taken
 
 
+@pytest.mark.parametrize(("first", "last"), [("0001-01-01", "0001-01-02"), ("0001-01-01", "9999-12-31")])
+def test_terms_at_the_ends_of_the_calendar(first: str, last: str) -> None:
+    strange, today = term(first, last), date(2026, 10, 1)
+    assert is_taken_up(strange, today, 120)
+    assert choose_year([strange], today, 120, "current").start_year == 2026
+
+
 @pytest.mark.parametrize(("today", "frozen"), [("2027-01-01", False), ("2027-06-11", False), ("2027-06-12", True)])
 def test_sections_freeze_after_the_last_day(today: str, frozen: bool) -> None:
     assert is_frozen(SEMESTER, date.fromisoformat(today)) is frozen

@@ -6,7 +6,9 @@ It sees the lead teacher of a section only, and needs one list for every section
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import date, datetime
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import SourceRefused
@@ -68,7 +70,7 @@ class V1Reader(Reader):
         desk = Desk(session, progress)
         facts = await read_facts(session)
         desk.page_sizes, desk.notices = facts.page_sizes, [*facts.notices]
-        today = clock.today(facts.timezone)
+        today = _today(desk, clock, facts.timezone, scope.not_before)
 
         schools = select_schools(await read_schools(desk), scope.schools)
         terms = await read_terms(desk, schools, years_to_ask(today, scope.lead_days, scope.school_year))
@@ -106,3 +108,12 @@ class V1Reader(Reader):
             notices=desk.notices,
             origins=ORIGINS,
         )
+
+
+def _today(desk: Desk, clock: Clock, timezone: str, not_before: datetime | None) -> date:
+    """The district's date; a clock that was set back does not bring an earlier day back."""
+    today = clock.today(timezone)
+    seen = not_before.astimezone(ZoneInfo(timezone)).date() if not_before is not None else today
+    if seen > today:
+        desk.notice(f"this machine's clock says {today}, but an earlier run has seen {seen}: the day stays {seen}")
+    return max(today, seen)

@@ -63,7 +63,7 @@ def _explicit(spans: list[Span], year: int) -> SchoolYear:
 
 
 def _between(spans: list[Span], today: date, lead_days: int) -> SchoolYear:
-    begun = [span.start_year for span in spans if today >= span.start - timedelta(days=lead_days)]
+    begun = [span.start_year for span in spans if today + timedelta(days=lead_days) >= span.start]
     if begun:
         return SchoolYear(max(begun))
     upcoming = min(spans, key=lambda span: span.start, default=None)
@@ -88,7 +88,7 @@ def _span(year: int, school: str, terms: list[Term]) -> Span:
 
 def is_taken_up(term: Term, today: date, lead_days: int) -> bool:
     """Whether a section of this term is read already: from `lead_days` before the term begins."""
-    return today >= term.start - timedelta(days=lead_days)
+    return today + timedelta(days=lead_days) >= term.start
 
 
 def is_frozen(term: Term, today: date) -> bool:
