@@ -64,17 +64,17 @@ def _without_account(world: World, rows: Iterable[Membership]) -> set[Membership
 
 
 def _has_ended(world: World, row: Membership) -> bool:
-    """Whether a proved part of the source says that the row is over; never true for what was not read."""
+    """Whether a proved part of the source says that the row is over; never true for what was not read, nor at a school
+    that looks odd."""
     if row.container.kind is RecordKind.SCHOOL:
         return _has_moved(world, row)
     section = world.snapshot.sections.get(row.container.sis_id)
     if section is None or section.frozen or row.container in world.blocked:
         return False
-    proof = world.snapshot.proof
     if row.member.kind is RecordKind.STUDENT:
-        doubt = proof.doubt(Resource.ENROLLMENTS, section.school_id, section.id)
+        doubt = world.doubt(Resource.ENROLLMENTS, section.school_id, section.id)
         return doubt is None and row.member.sis_id not in section.students
-    doubt = proof.doubt(Resource.SECTIONS, section.school_id, section.id)
+    doubt = world.doubt(Resource.SECTIONS, section.school_id, section.id)
     return doubt is None and row.member.sis_id not in {entry.teacher_id for entry in section.teachers}
 
 
@@ -82,8 +82,7 @@ def _has_moved(world: World, row: Membership) -> bool:
     student = world.snapshot.students.get(row.member.sis_id) if row.member.kind is RecordKind.STUDENT else None
     if student is None or student.school_id == row.container.sis_id:
         return False
-    proof = world.snapshot.proof
-    return not any(proof.doubt(Resource.STUDENTS, at) for at in (row.container.sis_id, student.school_id))
+    return not any(world.doubt(Resource.STUDENTS, at) for at in (row.container.sis_id, student.school_id))
 
 
 def unexplained(
