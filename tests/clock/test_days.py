@@ -129,7 +129,8 @@ async def test_the_last_day_of_a_term_and_the_day_after(year: Year) -> None:
     await year.change({"op": "delete_student", "student": SECOND})  # with all that was ever recorded of it
     await year.sync_at("2027-01-04T18:00")
     assert year.students_in(IN_FALL) == {SECOND}
-    assert year.removed() == {(str(IN_FALL), str(FIRST))}
+    assert year.students_in(ALL_YEAR) == {FIRST, THIRD, FOURTH}  # whose term goes on, and whose list lacks the student
+    assert year.removed() == {(str(IN_FALL), str(FIRST)), (str(ALL_YEAR), str(SECOND))}
 
 
 async def test_a_term_is_taken_up_lead_days_before_with_those_of_its_first_day(year: Year) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from calendar_rig import a_term
-from rig import Rig
-
 from process import town
 from process.town import State, pupil
+from rig import Rig
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
