@@ -58,9 +58,10 @@ class Trap:
     def _spring(self) -> None:
         if self._act == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._act == "limit":  # the kernel refuses every further byte, to files of this process
+        if self._act == "limit":  # the kernel refuses to let any file of this process become larger than this one
+            name = self._connections[0].execute("PRAGMA database_list").fetchone()[2]
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (Path(f"{name}-wal").stat().st_size, resource.RLIM_INFINITY))
             return
         self._broken = True
         for connection in self._connections:
