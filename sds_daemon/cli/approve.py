@@ -48,6 +48,8 @@ def command(context: object, run: int, as_json: bool) -> None:
                 settings, settings.profile(profile), store, clock, undone, stop=stop, progress=progress
             )
         print_undo(summary, undoing, as_json=as_json)
+        if summary.held and not as_json:
+            click.echo("the approved set had changed in the meantime; what is held now is a new set", err=True)
         return summary.exit_code
 
     try:
@@ -57,6 +59,8 @@ def command(context: object, run: int, as_json: bool) -> None:
             work = carry_out(name) if undone is None else take_back(name, undone)
             raise SystemExit(asyncio.run(work))
         except LeaseHeld:
+            if undone is not None:  # no cycle takes a run back: the command has to be given again
+                raise
             click.echo(f"approved; profile {name} is being worked on, its next cycle applies the changes")
     finally:
         store.close()

@@ -24,6 +24,7 @@ CREATIONS = frozenset(
     {ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS, ChangeKind.RESTORE_CLASS}
 )
 UPDATES = frozenset({ChangeKind.UPDATE_SCHOOL, ChangeKind.UPDATE_USER, ChangeKind.UPDATE_CLASS})
+STRANDED = "the other half of a move: the person is not taken out before the addition goes"
 ADOPTIONS = frozenset({ChangeKind.ADOPT_USER, ChangeKind.ADOPT_CLASS})
 
 
@@ -57,7 +58,8 @@ class LimitSettings(Protocol):
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
     """What percentages refer to: managed memberships by removal kind and by section, linked objects by update kind.
 
-    `first_sync` switches the percentages off: nothing was accepted before.
+    `first_sync` switches the percentages off for changed attributes: nothing was accepted before. They hold for
+    removals even then: a true first sync has nothing to remove, one begun anew after a crash may have.
     """
 
     totals: Mapping[ChangeKind, int]
@@ -91,8 +93,10 @@ def hold_excess(
     changes = list(changes)
     moves = _moves(changes, extent.courses)
     held_kinds = _kinds_over_limit(changes, moves, extent, limits)
-    held_sections = {} if extent.first_sync else _sections_over_limit(changes, moves, extent, limits)
+    held_sections = _sections_over_limit(changes, moves, extent, limits)
     held_adds = _sections_over_adds(changes, limits)
+    waiting = (c for c in changes if c.kind in SECTION_ADDITIONS and (c.kind in held_kinds or c.subject in held_adds))
+    stranded = moves - _moves(_without(changes, waiting), extent.courses)
     passing: list[Change] = []
     held: list[Withheld] = []
     for change in changes:
@@ -102,11 +106,18 @@ def hold_excess(
             held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_kinds[change.kind]))
         elif change.kind in REMOVALS and change.subject in held_sections and change.key not in moves:
             held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_sections[change.subject]))
+        elif change.key in stranded:
+            held.append(Withheld(change=change, reason=Reason.LIMIT, detail=STRANDED))
         elif change.kind in SECTION_ADDITIONS and change.subject in held_adds:
             held.append(Withheld(change=change, reason=Reason.LIMIT, detail=held_adds[change.subject]))
         else:
             passing.append(change)
     return passing, held
+
+
+def _without(changes: list[Change], left_out: Iterable[Change]) -> list[Change]:
+    keys = {change.key for change in left_out}
+    return [change for change in changes if change.key not in keys]
 
 
 def _moves(changes: list[Change], courses: Mapping[str, str]) -> set[tuple[ChangeKind, Ref, Ref | None]]:
@@ -149,12 +160,10 @@ def _allowed(kind: ChangeKind, extent: Extent, limits: LimitSettings) -> int | N
         return limits.max_adds
     if kind in CREATIONS:
         return limits.max_creates
-    if extent.first_sync:
-        return None
     total = extent.totals.get(kind, 0)
     if kind in REMOVALS:
         return max(limits.removal_floor, total * limits.removal_percent // 100)
-    if kind in UPDATES:
+    if kind in UPDATES and not extent.first_sync:
         return max(limits.update_floor, total * limits.update_percent // 100)
     return None
 

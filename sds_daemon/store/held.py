@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
@@ -47,7 +47,7 @@ class HeldSet(msgspec.Struct, kw_only=True):
 
 
 def checksum(withheld: Sequence[Withheld]) -> str:
-    """Covers kind, subject, member and new values of the changes, in any order; reasons and details do not count."""
+    """Covers kind, subject, member, new values and the object to be taken over, in any order; reasons do not count."""
     return hashlib.sha256(b"\n".join(sorted(map(_line, withheld)))).hexdigest()
 
 
@@ -59,7 +59,9 @@ def difference(before: Sequence[Withheld], now: Sequence[Withheld]) -> tuple[lis
 
 
 def _line(item: Withheld) -> bytes:
-    return _encode([item.change.kind, item.change.subject, item.change.member, item.change.values])
+    change = item.change
+    chosen = [change.object_id] if change.object_id is not None else []
+    return _encode([change.kind, change.subject, change.member, change.values, *chosen])
 
 
 class Held:
@@ -110,7 +112,10 @@ class Held:
         return found[0] if found else None
 
     def approve(self, number: int) -> HeldSet:
-        """Mark a current set as approved. Raises UsageError when it was replaced or cleared meanwhile."""
+        """Mark a current set as approved. Raises UsageError when it was replaced or cleared meanwhile.
+
+        One that a run has begun to apply goes on as that, so that what is left of it still counts as the same.
+        """
         return self._decide(number, APPROVED)
 
     def reject(self, number: int) -> HeldSet:
@@ -148,13 +153,17 @@ class Held:
             changed = connection.execute(
                 update(SET)
                 .where(SET.c.number == number, SET.c.state.in_(CURRENT))
-                .values(state=state, decided=self._clock.now())
+                .values(state=_decided(state), decided=self._clock.now())
             )
             if not changed.rowcount:
                 raise UsageError(
                     f"held set {number} is no longer current", remedy="look at the newest run and decide on that one"
                 )
             return _load(connection, SET.c.number == number)[0]
+
+
+def _decided(state: str) -> Any:
+    return case((SET.c.state == APPLYING, APPLYING), else_=APPROVED) if state == APPROVED else state
 
 
 def _current(connection: Connection, profile: str) -> Any:

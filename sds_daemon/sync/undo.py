@@ -12,12 +12,12 @@ from loguru import logger
 
 from sds_daemon.errors import SdsError, UsageError
 from sds_daemon.plan.attributes import EDUCATION_ANCHOR
-from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason
+from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason, Result
 from sds_daemon.plan.issues import Severity
 from sds_daemon.plan.limits import hold_excess
 from sds_daemon.roster.records import Ref
 from sds_daemon.store import Link, Membership, RunRecord, Store
-from sds_daemon.store.held import APPROVED
+from sds_daemon.store.held import APPLYING, APPROVED
 from sds_daemon.sync.gate import extent_of
 from sds_daemon.sync.hand_edits import counted
 from sds_daemon.sync.job import Job
@@ -45,7 +45,8 @@ class Undoing(msgspec.Struct, kw_only=True):
     """What taking a run back comes to.
 
     `listed`: what the run did that is left as it is, by kind of change. `marks`: linked objects that keep our mark.
-    `moved_on`: memberships and attributes of the run that were changed since, and are no longer its own.
+    `moved_on`: memberships and attributes of the run that were changed since, and are no longer its own. `released`:
+    the number of the held set a person approved, whose changes are in the plan.
     """
 
     run: int
@@ -53,6 +54,7 @@ class Undoing(msgspec.Struct, kw_only=True):
     listed: dict[str, int]
     marks: int = 0
     moved_on: int = 0
+    released: int | None = None
 
 
 async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
@@ -185,8 +187,9 @@ def keep_held(store: Store, profile: str, run_id: int, undoing: Undoing) -> int 
     if not plan.held:
         return None
     held = store.held.put(profile, run_id, plan.held)
-    if held.state != APPROVED:
+    if held.state not in (APPROVED, APPLYING):
         return held.number
+    undoing.released = held.number
     plan.changes = [*plan.changes, *(item.change for item in plan.held)]
     plan.held = []
     return None
@@ -210,9 +213,11 @@ async def _apply(job: Job, world: World, run_id: int, undoing: Undoing, summary:
         licensed_kinds=frozenset(),
         passwords=None,
     )
+    if undoing.released is not None:
+        store.held.begin(undoing.released)
     if plan.changes:
         await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
-    if not plan.held:
+    if undoing.released is not None and not ledger.unapplied[Result.DEFERRED]:
         store.held.clear(job.profile.name)
     summary.applied = {kind.value: count for kind, count in sorted(ledger.applied.items())}
     summary.deferred = sum(count for result, count in ledger.unapplied.items() if result.value == "deferred")

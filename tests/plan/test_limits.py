@@ -113,9 +113,13 @@ def test_marks_put_on_linked_accounts_are_no_changes_of_the_source() -> None:
     assert held(updates(5000, Reason.ANCHOR_DUE), extent()) == []
 
 
-def test_a_first_sync_knows_no_percentages() -> None:
-    size = extent(first_sync=True, per_container={A: 1})
-    assert held([*many(ChangeKind.REMOVE_MEMBER, 90), *updates(900)], size) == []
+def test_a_first_sync_knows_no_percentages_of_changed_attributes() -> None:
+    assert held(updates(900), extent(first_sync=True)) == []
+
+
+def test_removals_are_limited_even_in_a_first_sync_begun_anew_after_a_crash() -> None:
+    size = extent(first_sync=True, totals={ChangeKind.REMOVE_MEMBER: 100}, per_container={A: 100})
+    assert len(held(many(ChangeKind.REMOVE_MEMBER, 60), size)) == 60
 
 
 @pytest.mark.parametrize("first_sync", [True, False])
@@ -139,6 +143,14 @@ def test_movers_go_even_while_leavers_wait() -> None:
     size = extent(per_container={A: 60}, courses={"a": "biology", "b": "biology"})
     changes = [*many(ChangeKind.REMOVE_MEMBER, 30), *many(ChangeKind.ADD_MEMBER, 2, B)]
     assert {item.change.member for item in held(changes, size)} == {person(number) for number in range(2, 30)}
+
+
+@pytest.mark.parametrize("limits", [LimitSettings(max_adds=2), LimitSettings(section_max_adds=2)])
+def test_nobody_is_taken_out_while_the_other_half_of_the_move_waits(limits: LimitSettings) -> None:
+    size = extent(per_container={A: 60}, courses={"a": "biology", "b": "biology"})
+    changes = [*many(ChangeKind.REMOVE_MEMBER, 4), *many(ChangeKind.ADD_MEMBER, 3, B)]
+    kinds = [(item.change.kind, item.change.member) for item in held(changes, size, limits)]
+    assert sorted(kinds) == sorted((kind, person(n)) for n in range(3) for kind in {c.kind for c in changes})
 
 
 def test_sections_without_a_course_are_never_the_same_course() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from store_samples import create, enroll, section, student
 
@@ -86,3 +87,21 @@ def test_unknown_numbers_and_empty_sets_are_refused(store: Store) -> None:
         store.held.reject(12)
     with pytest.raises(ValueError, match="empty"):
         store.held.put("north", 7, [])
+
+
+def test_a_set_that_would_take_over_another_object_is_another_set(store: Store) -> None:
+    """The one that was looked at was deleted, and a stranger's group got its name."""
+    adoption = Change(kind=ChangeKind.ADOPT_CLASS, subject=section(9), values={"display_name": "B"}, object_id="theirs")
+    first = store.held.put("north", 7, held(adoption))
+    store.held.approve(first.number)
+    other = msgspec.structs.replace(adoption, object_id="a stranger's")
+    assert store.held.put("north", 8, held(other)).state == "waiting"
+
+
+def test_approving_once_more_what_was_cut_off_carries_on_with_the_rest(store: Store) -> None:
+    first = store.held.put("north", 7, held(LEAVE, create(student(2))))
+    store.held.approve(first.number)
+    store.held.begin(first.number)
+    store.held.approve(first.number)
+    rest = store.held.put("north", 8, held(LEAVE))
+    assert (rest.number, rest.state) == (first.number, "applying")

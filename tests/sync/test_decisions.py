@@ -14,17 +14,19 @@ import pytest
 from fakes import GivenSource, job_of
 from loguru import logger
 from memory_directory import MemoryDirectory
-from plan_rig import NOW, District, House, Master, Pupil, Room, profile
+from plan_rig import NOW, SOURCE, District, House, Master, Pupil, Room, profile
 from test_cycle_properties import read
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import LimitSettings, Profile
 from sds_daemon.errors import SafetyStop, SdsError, SourceShrank, SourceUnreachable, TooManyIssues, UsageError
+from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Store
 from sds_daemon.sync.approval import approve_run
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.standing import announce, standing
 from sds_daemon.sync.summary import RunSummary
+from sds_daemon.targets.base import MembersSeen
 
 PUPILS = tuple(str(number) for number in range(1, 31))
 TIGHT = LimitSettings(removal_floor=2, removal_percent=0, section_removal_floor=99, shrink_rows=5, shrink_percent=50)
@@ -158,6 +160,21 @@ def test_an_empty_class_list_of_a_whole_school_removes_nobody(office: Office) ->
         assert summary.issues == {"SchoolWithoutData": 1}
     assert len(office.inside()) == 12
     assert office.sync(town(), accept_shrink=True).applied == {"member.remove": 12}
+
+
+def test_a_removal_by_hand_is_remembered_while_its_school_looks_empty(office: Office) -> None:
+    """An empty answer of the source is no end of an enrollment: whoever was taken out by hand stays out afterwards."""
+    office.limit(shrink_rows=99)
+    links = office.store.links(SOURCE, "tenant")
+    group, person = links.get(Ref(RecordKind.SECTION, "r")), links.get(Ref(RecordKind.STUDENT, "1"))
+    assert group is not None and person is not None
+    seen = MembersSeen(id=group.object_id, relation="members", removed=(person.object_id,))
+    office.store.directory("tenant").observe_members([seen])
+    office.clock.advance(timedelta(hours=1))
+    for inside in (PUPILS[:12], (), PUPILS[:12]):
+        assert office.sync(town(*inside)).applied == {}
+    assert office.sync(town(*PUPILS[1:12])).applied == {}, "its row has ended now, and nothing is left to remove"
+    assert office.sync(town(*PUPILS[:12])).applied == {"member.add": 1}
 
 
 def test_too_many_issues_stop_before_the_first_write_and_quarantine(office: Office) -> None:
