@@ -23,9 +23,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 OF_WRITES = {
     **ANSWERS,
-    "lost answer": {"kind": "lost_answer", "status": 504},
     "409 concurrency": {"kind": "status", "status": 409},
     "404 lag": {"kind": "status", "status": 404, "path": WITH_ID},
+    "lost answer": {"kind": "lost_answer", "status": 504},  # the last: what was carried out is not sent again
 }
 BROKEN = {
     "reset": {"kind": "reset"},

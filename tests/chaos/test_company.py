@@ -29,7 +29,7 @@ def overlapping(rig: Rig) -> list[tuple[int, int]]:
     return query(
         rig,
         "SELECT a.id, b.id FROM run a JOIN run b ON b.id > a.id AND b.profile = a.profile "
-        "AND b.started_at < a.finished_at",
+        "AND b.started < a.finished",
     )
 
 
