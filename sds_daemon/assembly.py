@@ -12,6 +12,7 @@ from loguru import logger
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.exposure import exposures
+from sds_daemon.config.neighbours import neighbours
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
 from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
@@ -151,6 +152,7 @@ async def working(
             clock=clock,
             state_dir=settings.daemon.state_dir,
             lag_horizon=settings.tenants[profile.tenant].lag_horizon,
+            others=neighbours(settings, profile),
         )
 
 
@@ -234,6 +236,7 @@ async def rehearsal(
                     clock=clock,
                     state_dir=Path(folder),
                     lag_horizon=settings.tenants[profile.tenant].lag_horizon,
+                    others=neighbours(settings, profile),
                     preview=True,
                     progress=progress,
                 )
@@ -269,7 +272,7 @@ async def check_profile(
     """Everything `check` finds out about a profile: source, tenant, and the identity rule on real records."""
     async with rehearsal(settings, profile, clock, progress=progress) as job:
         findings = open_files(settings, profile)
-        findings += await job.source.check(scope_of(profile))
+        findings += await job.source.check(scope_of(job))
         roles = (profile.students, profile.teachers)
         findings += await job.target.check(
             creating=profile.creates,

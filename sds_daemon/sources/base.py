@@ -25,7 +25,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     `schools`: "all", or names and school numbers as the operator wrote them. `school_year`: "current" or the first
     calendar year. `lead_days`: how long before its term a section is taken up. `people_only`: leave the enrollment
     lists out, for trying an identity rule; such a snapshot is never synced. `not_before`: an instant that has been; the
-    snapshot's day is never earlier than it, whatever the clock says.
+    snapshot's day is never earlier than it, whatever the clock says. `others`: the `schools` of other profiles, by
+    profile, with which this one may share none.
     """
 
     schools: str | tuple[str, ...] = "all"
@@ -34,6 +35,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     include_preregistered: bool = False
     people_only: bool = False
     not_before: datetime | None = None
+    others: dict[str, str | tuple[str, ...]] = {}
 
 
 class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):

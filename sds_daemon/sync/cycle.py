@@ -48,7 +48,7 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
         run.notices += widened
         try:
             facts = await preflight(job)
-            scope = scope_of(job.profile, latest_instant(job))
+            scope = scope_of(job, latest_instant(job))
             snapshot = await job.source.read(scope, stop=job.stop, progress=job.progress)
             run.read(snapshot)
             accepted = job.store.baselines.get(job.profile.name)

@@ -23,7 +23,8 @@ from sds_daemon.targets.base import Target
 class Job(msgspec.Struct, kw_only=True):
     """Everything a cycle needs. `preview` stops before the first write; the store is then a throw-away copy.
 
-    `only`: carry out what concerns one record; the whole is read and judged all the same.
+    `only`: carry out what concerns one record; the whole is read and judged all the same. `others`: the `schools` of
+    the profiles that fill the same tenant from the same server.
     """
 
     profile: Profile
@@ -36,6 +37,7 @@ class Job(msgspec.Struct, kw_only=True):
     preview: bool = False
     accept_shrink: bool = False
     only: Focus | None = None
+    others: dict[str, str | tuple[str, ...]] = {}
     stop: Callable[[], bool] = lambda: False
     progress: Progress = no_progress
 
@@ -55,12 +57,14 @@ class Decision(msgspec.Struct, kw_only=True):
     elsewhere: dict[str, int] = {}
 
 
-def scope_of(profile: Profile, not_before: datetime | None = None) -> Scope:
+def scope_of(job: Job, not_before: datetime | None = None) -> Scope:
     """What the profile wants read. `not_before`: an instant its runs have seen already."""
+    profile = job.profile
     return Scope(
         schools=profile.schools,
         school_year=profile.school_year,
         lead_days=profile.lead_days,
         include_preregistered=profile.include_preregistered,
         not_before=not_before,
+        others=job.others,
     )

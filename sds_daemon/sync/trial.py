@@ -30,7 +30,7 @@ async def try_identity(job: Job) -> list[Finding]:
     The job's store must be a throw-away copy. Raises SdsError.
     """
     facts = await job.target.facts()
-    scope = msgspec.structs.replace(scope_of(job.profile), people_only=True)
+    scope = msgspec.structs.replace(scope_of(job), people_only=True)
     snapshot = await job.source.read(scope, stop=job.stop, progress=job.progress)
     directory = job.store.directory(facts.tenant_id, lag=timedelta(seconds=job.lag_horizon))
     await job.target.refresh(directory, stop=job.stop, progress=job.progress)

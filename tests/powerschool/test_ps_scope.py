@@ -6,7 +6,8 @@ import pytest
 
 from sds_daemon.errors import ConfigurationError
 from sds_daemon.roster.records import School
-from sds_daemon.sources.powerschool.scope import choosable, select_schools
+from sds_daemon.sources.base import Scope
+from sds_daemon.sources.powerschool.scope import choosable, schools_in_scope, select_schools
 
 SCHOOLS = [
     School(id="1", name="District Office", number="0"),
@@ -60,3 +61,20 @@ def test_a_server_of_special_schools_only_has_none_to_choose(wanted: str | tuple
 def test_an_empty_list_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="names no school"):
         select_schools(SCHOOLS, ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"), [("North High", "101"), ("101", " north HIGH "), ("all", "101"), ("101", "all")]
+)
+def test_a_school_of_another_profile_is_refused_however_it_is_written(mine: str, other: str) -> None:
+    wanted: dict[str, str | tuple[str, ...]] = {"free": ("103",), "pilot": "all" if other == "all" else (other,)}
+    if mine == "all":
+        del wanted["free"]
+    scope = Scope(schools="all" if mine == "all" else (mine, "104"), others=wanted)
+    with pytest.raises(ConfigurationError, match=r"profile pilot has .*North High \(101\).* too — give each school"):
+        schools_in_scope(SCHOOLS, scope)
+
+
+def test_other_profiles_with_other_schools_or_faulty_entries_are_no_hindrance() -> None:
+    scope = Scope(schools=("101", "103"), others={"pilot": ("Nowhere", "grove", "104"), "late": ("999999",)})
+    assert set(schools_in_scope(SCHOOLS, scope)) == {"3", "5"}

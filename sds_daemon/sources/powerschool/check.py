@@ -18,7 +18,7 @@ from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session, ce
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.district import Facts, read_facts, read_schools, read_terms
 from sds_daemon.sources.powerschool.pages import read_count
-from sds_daemon.sources.powerschool.scope import choosable, select_schools
+from sds_daemon.sources.powerschool.scope import choosable, schools_in_scope
 from sds_daemon.sources.powerschool.sections import sections_call
 from sds_daemon.sources.powerschool.year import choose_year, years_to_ask
 
@@ -159,7 +159,7 @@ async def _check_scope(
     desk: Desk, schools: list[Any], scope: Scope, clock: Clock, facts: Facts
 ) -> AsyncIterator[Finding]:
     try:
-        chosen = select_schools(schools, scope.schools)
+        chosen = schools_in_scope(schools, scope)
     except ConfigurationError as error:
         raise _Failed(_finding("schools", error)) from error
     named = ", ".join(f"{school.name} ({school.number})" for school in choosable(chosen.values()))

@@ -25,7 +25,7 @@ from sds_daemon.sources.powerschool.people import (
     read_students,
 )
 from sds_daemon.sources.powerschool.rosters import read_rosters
-from sds_daemon.sources.powerschool.scope import select_schools
+from sds_daemon.sources.powerschool.scope import schools_in_scope
 from sds_daemon.sources.powerschool.sections import complete_terms, make_sections, read_courses, read_section_rows
 from sds_daemon.sources.powerschool.year import choose_year, years_to_ask
 
@@ -72,7 +72,7 @@ class V1Reader(Reader):
         desk.page_sizes, desk.notices = facts.page_sizes, [*facts.notices]
         today = _today(desk, clock, facts.timezone, scope.not_before)
 
-        schools = select_schools(await read_schools(desk), scope.schools)
+        schools = schools_in_scope(await read_schools(desk), scope)
         terms = await read_terms(desk, schools, years_to_ask(today, scope.lead_days, scope.school_year))
         year = choose_year(terms.values(), today, scope.lead_days, scope.school_year)
 

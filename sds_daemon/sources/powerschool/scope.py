@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sds_daemon.errors import ConfigurationError
 from sds_daemon.roster.records import School
+from sds_daemon.sources.base import Scope
 
 DISTRICT_OFFICE = "0"
 GRADUATED_STUDENTS = "999999"
@@ -43,6 +44,31 @@ def select_schools(schools: Iterable[School], wanted: str | tuple[str, ...]) -> 
     if faults:
         raise ConfigurationError("; ".join(faults), remedy=f'set schools to "all" or to some of: {_listed(real)}')
     return chosen
+
+
+def schools_in_scope(schools: Iterable[School], scope: Scope) -> dict[str, School]:
+    """The schools of a scope, keyed by id, none of them another profile's.
+
+    Raises ConfigurationError as select_schools does, and for each school that `scope.others` names as well.
+    """
+    real = choosable(schools)
+    chosen = select_schools(real, scope.schools)
+    faults = []
+    for profile, wanted in sorted(scope.others.items()):
+        both = [school for school in _meant(real, wanted) if school.id in chosen]
+        if both:
+            faults.append(f"schools: profile {profile} has {_listed(both)} too")
+    if faults:
+        raise ConfigurationError("; ".join(faults), remedy="give each school to one profile")
+    return chosen
+
+
+def _meant(schools: list[School], wanted: str | tuple[str, ...]) -> list[School]:
+    """Whatever another profile's entries mean; an entry that means none or several is that profile's own fault."""
+    if wanted == "all":
+        return schools
+    found = (_named(schools, entry) for entry in wanted)
+    return list({named[0].id: named[0] for named in found if len(named) == 1}.values())
 
 
 def _named(schools: list[School], entry: str) -> list[School]:
