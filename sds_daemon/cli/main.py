@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -16,7 +17,7 @@ import click
 
 from sds_daemon import __version__
 from sds_daemon.cli.context import CommandContext
-from sds_daemon.errors import SdsError
+from sds_daemon.errors import SdsError, StateError
 from sds_daemon.redaction import redact
 
 COMMANDS: dict[str, str] = {
@@ -45,6 +46,7 @@ COMMANDS: dict[str, str] = {
 }
 DEFECT = 5
 INTERRUPTED = 130
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class LazyGroup(click.Group):
@@ -52,6 +54,10 @@ class LazyGroup(click.Group):
 
     Each name of COMMANDS is a module of sds_daemon.cli with a click command called `command`.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--config` counts wherever it stands, before the command or after it."""
+        return super().parse_args(ctx, _config_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the table's order, which is that of a newcomer's steps."""
@@ -74,6 +80,22 @@ class LazyGroup(click.Group):
         """The table, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    first: list[str] = []
+    rest: list[str] = []
+    given = iter(arguments)
+    for word in given:
+        if word == "--":
+            rest += [word, *given]
+        elif word.startswith("--config="):
+            first.append(word)
+        elif word == "--config" and (path := next(given, None)) is not None:
+            first += [word, path]
+        else:
+            rest.append(word)
+    return [*first, *rest]
 
 
 @click.group(
@@ -121,9 +143,18 @@ def _run(arguments: list[str] | None, options: CommandContext) -> int:
     except SdsError as error:
         click.echo(f"Error: {redact(str(error))}", err=True)
         return error.exit_code
+    except OSError as error:
+        return _no_room(error) if error.errno in NO_ROOM else _defect(error, options)
     except Exception as error:  # noqa: BLE001 - the outermost boundary: a defect ends as one line and a file
         return _defect(error, options)
     return result if isinstance(result, int) else 0
+
+
+def _no_room(error: OSError) -> int:
+    """A full disk is nobody's defect. What was being written, the output itself included, is cut off."""
+    where = f"{error.filename} " if error.filename else "what this command writes "
+    click.echo(f"Error: {where}is cut off: {error.strerror} — make room, and try again", err=True)
+    return StateError.exit_code
 
 
 def _defect(error: Exception, options: CommandContext) -> int:

@@ -43,16 +43,24 @@ class Lease:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost = False
+        self._expires = now()
 
     @property
     def lost(self) -> bool:
-        """Whether another process took the lease over (after a long sleep of this one). Stop working then."""
-        return self._lost
+        """Whether another process took the lease over, or may do so at any moment, since its time is over (after a long
+        sleep of this one, before a heartbeat could tell). Stop working then."""
+        return self._lost or self._now() > self._expires
 
     def acquire(self) -> None:
         """Take the lease. Raises LeaseHeld naming host, process and since when."""
         now = self._now()
-        row = {"profile": self.profile, "token": self._token, **_self(), "since": now, "expires": now + self._ttl}
+        row: dict[str, Any] = {
+            "profile": self.profile,
+            "token": self._token,
+            **_self(),
+            "since": now,
+            "expires": now + self._ttl,
+        }
         with self._database.write() as connection:
             held = _read(connection, self.profile)
             if held is not None and not _stale(held, now):
@@ -62,18 +70,21 @@ class Lease:
                     remedy="try again later, or stop that process",
                 )
             connection.execute(upsert(LEASE), row)
+        self._expires = row["expires"]
 
     def heartbeat(self) -> None:
         """Extend the lease. Raises StateError when it was taken over meanwhile."""
         mine = (LEASE.c.profile == self.profile) & (LEASE.c.token == self._token)
+        expires = self._now() + self._ttl
         with self._database.write() as connection:
-            extended = connection.execute(update(LEASE).where(mine).values(expires=self._now() + self._ttl))
+            extended = connection.execute(update(LEASE).where(mine).values(expires=expires))
             if not extended.rowcount:
                 self._lost = True
                 raise StateError(
                     f"the lease on profile {self.profile} was taken over by another process",
                     remedy="end one of the two processes",
                 )
+        self._expires = expires
 
     def keep_alive(self) -> None:
         """Send heartbeats from a thread, three to a life of the lease, until `release` or until it is lost."""

@@ -100,6 +100,17 @@ def test_the_configuration_by_variable_and_in_place(process: Program, config: Pa
     assert (ended.code, "pilot" in ended.out) == (0, True)
 
 
+@pytest.mark.parametrize("where", [("--config", "other.toml"), ("--config=other.toml",)])
+def test_the_configuration_is_named_before_or_after_the_command(
+    process: Program, config: Path, where: tuple[str, ...]
+) -> None:
+    config.rename(config.parent / "other.toml")
+    before, after = process(*where, "profiles", "list", "--json"), process("profiles", "list", *where, "--json")
+    assert (before.code, after.code) == (0, 0), after.err
+    assert after.out == before.out
+    assert process("profiles", "list", "--config").code == 2
+
+
 def test_no_database_of_any_kind_is_a_state_error(process: Program, config: Path) -> None:
     (config.parent / "state").mkdir(mode=0o700)
     (config.parent / "state" / "state.db").write_text("this is no database" * 100)
@@ -196,3 +207,18 @@ def test_output_that_nobody_reads_is_no_defect(config: Path) -> None:
         os.close(writing)
     assert ended.returncode not in (0, 5)
     assert ended.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_output_that_finds_no_room_is_no_defect(config: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "sds_daemon", "--config", str(config), "profiles", "list", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == StateError.exit_code
+    assert ended.stderr.startswith("Error: what this command writes is cut off: No space left on device — make room")

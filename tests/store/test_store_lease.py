@@ -158,6 +158,17 @@ def test_without_heartbeats_a_lease_expires(store: Store) -> None:
     second.heartbeat()
 
 
+def test_a_process_that_slept_stops_before_a_heartbeat_could_tell_it_to(store: Store) -> None:
+    moment = [datetime(2026, 9, 1, tzinfo=UTC)]
+    lease = Lease(store._database, "north", ttl=60, now=lambda: moment[0])
+    lease.acquire()
+    assert not lease.lost
+    moment[0] += timedelta(seconds=61)
+    assert lease.lost, "anybody may take it over now"
+    lease.heartbeat()
+    assert not lease.lost, "nobody did"
+
+
 def _alter(store: Store, **values: object) -> None:
     with store._database.write() as connection:
         connection.execute(LEASE.update().values(values))
