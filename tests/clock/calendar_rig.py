@@ -89,7 +89,7 @@ class Year:
         self._source = source
         self.directory = MemoryDirectory()
 
-    def set(self, now: dt.datetime, *, server: bool = True) -> None:
+    def move_to(self, now: dt.datetime, *, server: bool = True) -> None:
         """The time of the daemon, and of the server unless only this machine's clock is wrong."""
         self._clock.current = now
         if server:
@@ -113,7 +113,7 @@ class Year:
 
     async def sync_at(self, text: str) -> RunSummary:
         """Move the time, then one cycle."""
-        self.set(instant(text))
+        self.move_to(instant(text))
         return await self.sync()
 
     def students_in(self, section: int) -> set[int]:

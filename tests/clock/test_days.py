@@ -74,7 +74,7 @@ async def test_a_clock_set_back_an_hour_brings_no_day_back(year: Year) -> None:
 
 async def test_a_clock_that_was_wrong_by_months_is_not_followed(year: Year) -> None:
     await year.sync()
-    year.set(instant("2027-06-20T18:00"), server=False)
+    year.move_to(instant("2027-06-20T18:00"), server=False)
     await year.sync()
     summary = await year.sync_at("2026-10-15T18:00")
     assert summary.notices == []
@@ -87,7 +87,7 @@ async def test_a_clock_in_the_next_summer_removes_nobody(year: Year) -> None:
     await year.sync()
     before = year.members(ALL_YEAR, IN_FALL)
     for wrong in ("1999-01-01T00:00", "2027-07-20T18:00", "2038-01-19T03:14"):
-        year.set(instant(wrong), server=False)
+        year.move_to(instant(wrong), server=False)
         try:
             await year.sync()
         except Exception as error:  # noqa: BLE001 - only its kind matters: no year contains that day

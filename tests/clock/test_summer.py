@@ -55,7 +55,7 @@ async def test_a_summer_is_slept_through(year: Year) -> None:
     made: dict[int, dt.date] = {}
     old: set[object] = set()
     while day <= last:
-        year.set(instant(f"{day}T18:00"))
+        year.move_to(instant(f"{day}T18:00"))
         await year.change(*CALENDAR.get(str(day), []))
         summary = await year.sync()
         assert not summary.held
