@@ -111,7 +111,8 @@ class Run:
         self._job.store.runs.finish(self.id, status, self._summary(status).as_json(), str(error))
         if not self._job.preview and self._whole:
             self._count_failure(error)
-        self._log.bind(action="run_end").error("run {} {}: {}", self.id, status, error)
+        level = "DEBUG" if self._job.preview else "ERROR"  # a preview's number is that of a copy, and nobody's
+        self._log.bind(action="run_end").log(level, "run {} {}: {}", self.id, status, error)
 
     def _record_issues(self, resolve: set[Ref] | None) -> None:
         report = self._job.store.issues.record(self._job.profile.name, self.id, self.issues.all(), resolve=resolve)

@@ -115,3 +115,11 @@ def test_a_file_that_is_no_database_is_named(town: Rig, tmp_path: Path) -> None:
     daemon["database"] = str(strange)
     other.write_text(tomlkit.dumps(document))
     assert "strange.db: it is not a database" in town.run("--config", str(other), "preview", PROFILE).expect(3).err
+
+
+def test_a_preview_that_fails_says_so_once_and_names_no_run(town: Rig, tmp_path: Path) -> None:
+    """It has no run: the number it used was that of a copy thrown away."""
+    other = propose(town, tmp_path / "proposed", schools=["Nowhere"])
+    ended = town.run("--config", str(other), "preview", PROFILE).expect(2)
+    assert ended.err.count("Nowhere") == 1
+    assert "run " not in ended.err
