@@ -28,8 +28,7 @@ def overlapping(rig: Rig) -> list[tuple[int, int]]:
     """Runs that began before the one before them had ended."""
     return query(
         rig,
-        "SELECT a.id, b.id FROM run a JOIN run b ON b.id > a.id AND b.profile = a.profile "
-        "AND b.started < a.finished",
+        "SELECT a.id, b.id FROM run a JOIN run b ON b.id > a.id AND b.profile = a.profile AND b.started < a.finished",
     )
 
 
