@@ -44,7 +44,7 @@ def command(today: dt.datetime | None, powerschool: tuple[str, ...], entra: tupl
     """Run a PowerSchool server and an Entra tenant with Microsoft Graph on loopback, until interrupted.
 
     Prints one line of JSON with the URLs when ready. Administration (state, changes, faults, request log) is plain
-    HTTP below /_sandbox/ on the `admin` URL.
+    HTTP below /_sandbox/ on the `admin` URL; `curl ADMIN/_sandbox/` lists all of it.
     """
     from sds_daemon.sandbox.options import SandboxOptions
     from sds_daemon.sandbox.server import run

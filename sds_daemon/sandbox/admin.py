@@ -11,6 +11,8 @@ import msgspec
 from sds_daemon.sandbox import asgi
 from sds_daemon.sandbox.asgi import ASGIApp, Request, Response
 from sds_daemon.sandbox.clock import SandboxClock
+from sds_daemon.sandbox.district.changes import described as district_operations
+from sds_daemon.sandbox.entra.changes import described as tenant_operations
 from sds_daemon.sandbox.faults import FaultPlan
 from sds_daemon.sandbox.journal import Journal
 
@@ -71,6 +73,8 @@ class Administration:
         if path != part and side in self._sides:
             return await self._sides[side].admin(method, rest, query, body)
         match method, part:
+            case "GET", "" | "/_sandbox":
+                return 200, _CONTENTS
             case "GET", "health":
                 return 200, {"ok": True}
             case "GET", "requests":
@@ -116,6 +120,30 @@ class Administration:
         if advance is not None:
             self._clock.advance(float(advance))
         return {"now": self._clock.now().isoformat(), "scale": self._clock.scale}
+
+
+_CONTENTS: Mapping[str, object] = {
+    "GET /_sandbox/powerschool/state": "all tables of the district",
+    "POST /_sandbox/powerschool/change": {
+        "body": 'an operation, or a list of them done all together or not at all: [{"op": NAME, ARGUMENTS}]',
+        "operations": district_operations(),
+    },
+    "GET /_sandbox/powerschool/school-day": "operations of a school day, to be posted to change as they are",
+    "GET, POST /_sandbox/powerschool/settings": "how the server behaves, such as maintenance and the v1 access level",
+    "GET /_sandbox/entra/state": "users, groups with owners and members, schools, licences",
+    "POST /_sandbox/entra/change": {
+        "body": 'an operation, or a list of them: [{"op": NAME, ARGUMENTS}]',
+        "operations": tenant_operations(),
+    },
+    "GET, POST /_sandbox/entra/settings": "how the tenant behaves, such as lag and write quota",
+    "GET, DELETE /_sandbox/entra/statistics": "counts of requests, by cost",
+    "GET /_sandbox/{powerschool|entra}/secrets": "secrets and tokens handed out, to look for where they must not be",
+    "GET, DELETE /_sandbox/requests": "the log of all requests; ?side= ?since= ?limit=",
+    "GET, POST, DELETE /_sandbox/faults": "faults to inject: status, delay, answers lost, lag",
+    "GET, POST /_sandbox/clock": "now, advance_seconds, scale",
+    "POST /_sandbox/servers": '{"up": false} lets every server crash, {"up": true} starts them again',
+    "GET /_sandbox/health": "whether it runs",
+}
 
 
 def _object(body: Any) -> Mapping[str, Any]:

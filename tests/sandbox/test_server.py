@@ -114,6 +114,26 @@ async def test_match_starts_with_an_account_for_each_person() -> None:
         assert len(nicknames) - len(set(nicknames)) == 1
 
 
+async def test_administration_lists_itself_with_every_operation_and_its_arguments() -> None:
+    async with (
+        start(SandboxOptions(students=5)) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.ready["admin"]) as admin,
+    ):
+        contents = (await admin.get("/_sandbox/")).json()
+        assert (await admin.get("/_sandbox")).json() == (await admin.get("/")).json() == contents
+        for side, some in (("powerschool", {"enroll", "hire"}), ("entra", {"create_user", "set_seats"})):
+            told = contents[f"POST /_sandbox/{side}/change"]["operations"]
+            assert some <= told.keys()
+            assert all(told.values())
+            refused = await admin.post(f"/_sandbox/{side}/change", json={"op": "nothing"})
+            assert all(name in refused.json()["error"] for name in told)
+        for entry in contents:
+            methods, _, path = entry.partition(" /")
+            if methods.startswith("GET"):
+                answer = await admin.get("/" + path.replace("{powerschool|entra}", "entra"))
+                assert answer.status_code == 200, entry
+
+
 async def test_administration_shows_and_changes_both_sides() -> None:
     async with (
         start(SandboxOptions(students=30)) as sandbox,

@@ -10,7 +10,7 @@ from sds_daemon.sandbox.district import change_classes, change_people, change_pl
 from sds_daemon.sandbox.district.model import District
 from sds_daemon.sandbox.district.operation import OPERATIONS, Args, ChangeError, Result
 
-__all__ = ["ChangeError", "apply", "change_classes", "change_people", "change_places"]
+__all__ = ["ChangeError", "apply", "change_classes", "change_people", "change_places", "described"]
 
 
 def apply(district: District, operations: Sequence[Mapping[str, Any]], today: dt.date) -> list[Result]:
@@ -21,6 +21,11 @@ def apply(district: District, operations: Sequence[Mapping[str, Any]], today: dt
     """
     with district.transaction():
         return [_perform(district, values, today) for values in operations]
+
+
+def described() -> dict[str, str]:
+    """Every operation and its arguments, optional ones in brackets."""
+    return {name: " ".join((function.__doc__ or "").split()) for name, function in sorted(OPERATIONS.items())}
 
 
 def _perform(district: District, values: Mapping[str, Any], today: dt.date) -> Result:

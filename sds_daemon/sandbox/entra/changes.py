@@ -20,6 +20,15 @@ _USER_EXTRA = frozenset({"education", "licenses", "password", "deleted"})
 _GROUP_EXTRA = frozenset({"education", "members", "owners", "is_class", "licenses"})
 
 
+NAMES = (
+    "create_user", "update_user", "delete_user", "restore_user", "purge_user", "create_group",
+    "update_group", "delete_group", "restore_group", "purge_group", "add_member", "remove_member",
+    "add_owner", "remove_owner", "create_unit", "update_unit", "delete_unit", "add_unit_member",
+    "remove_unit_member", "set_seats", "add_domain", "remove_domain", "grant_role", "revoke_role",
+    "expire_tokens", "expire_delta", "expire_pages", "assign_license", "remove_license",
+)  # fmt: skip
+
+
 class Refused(ValueError):
     """A change that cannot be made; the message says why."""
 
@@ -31,15 +40,8 @@ class Changes:
         self._tenant = tenant
         self._tokens = tokens
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            name: getattr(self, "_" + name)
-            for name in (
-                "create_user", "update_user", "delete_user", "restore_user", "purge_user", "create_group",
-                "update_group", "delete_group", "restore_group", "purge_group", "add_member", "remove_member",
-                "add_owner", "remove_owner", "create_unit", "update_unit", "delete_unit", "add_unit_member",
-                "remove_unit_member", "set_seats", "add_domain", "remove_domain", "grant_role", "revoke_role",
-                "expire_tokens", "expire_delta", "expire_pages", "assign_license", "remove_license",
-            )
-        }  # fmt: skip
+            name: getattr(self, "_" + name) for name in NAMES
+        }
 
     @property
     def names(self) -> list[str]:
@@ -110,6 +112,7 @@ class Changes:
         return {"id": user.id}
 
     def _delete_user(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or upn; goes to the recycle bin."""
         user = self._user(data)
         if not user.alive:
             raise Refused(f"user {user.id} is deleted already")
@@ -117,6 +120,7 @@ class Changes:
         return {"id": user.id}
 
     def _restore_user(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or upn; comes back from the recycle bin."""
         return self._restore(self._user(data))
 
     def _restore(self, entity: Entity) -> dict[str, Any]:
@@ -126,6 +130,7 @@ class Changes:
         return {"id": entity.id}
 
     def _purge_user(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or upn; gone for good."""
         user = self._user(data)
         deleted_items.purge(self._tenant, user, 0.0)
         return {"id": user.id}
@@ -165,6 +170,7 @@ class Changes:
         return group
 
     def _update_group(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or mailNickname, and any group or class property; education {...} is merged."""
         group = self._group(data)
         props = _properties(data, GROUP, _GROUP_EXTRA, EDUCATION_CLASS)
         props.pop("id", None)
@@ -173,6 +179,7 @@ class Changes:
         return {"id": group.id}
 
     def _delete_group(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or mailNickname; goes to the recycle bin."""
         group = self._group(data)
         if not group.alive:
             raise Refused(f"group {group.id} is deleted already")
@@ -180,9 +187,11 @@ class Changes:
         return {"id": group.id}
 
     def _restore_group(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id; comes back from the recycle bin."""
         return self._restore(self._group(data))
 
     def _purge_group(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or mailNickname; gone for good."""
         group = self._group(data)
         deleted_items.purge(self._tenant, group, 0.0)
         return {"id": group.id}
@@ -215,12 +224,15 @@ class Changes:
         return self._link(data, "members")
 
     def _remove_member(self, data: dict[str, Any]) -> dict[str, Any]:
+        """group (id), user (id or UPN)."""
         return self._unlink(data, "members")
 
     def _add_owner(self, data: dict[str, Any]) -> dict[str, Any]:
+        """group (id), user (id or UPN)."""
         return self._link(data, "owners")
 
     def _remove_owner(self, data: dict[str, Any]) -> dict[str, Any]:
+        """group (id), user (id or UPN)."""
         return self._unlink(data, "owners")
 
     # Administrative units and schools
@@ -243,6 +255,7 @@ class Changes:
         return unit
 
     def _update_unit(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id, and any unit property; education {...} is merged."""
         unit = self._unit(data)
         props = _properties(data, UNIT, frozenset({"education"}))
         props.pop("id", None)
@@ -250,6 +263,7 @@ class Changes:
         return {"id": unit.id}
 
     def _delete_unit(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id; gone for good."""
         unit = self._unit(data)
         deleted_items.purge(self._tenant, unit, 0.0)
         return {"id": unit.id}
@@ -263,6 +277,7 @@ class Changes:
         return {"id": unit.id}
 
     def _remove_unit_member(self, data: dict[str, Any]) -> dict[str, Any]:
+        """unit (id), object (id or UPN)."""
         unit, entity = self._unit(data, "unit"), self._object(data["object"])
         if entity.id not in unit.members:
             raise Refused(f"{entity.id} is not a member")
@@ -290,22 +305,26 @@ class Changes:
         return {"sku": owned.id, "enabled": owned.enabled, "consumed": owned.consumed}
 
     def _assign_license(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or upn, sku (id or part number)."""
         user = self._user(data)
         assign_licenses(self._tenant, user, {self._sku_id(data["sku"]): []}, [])
         self._settle(user)
         return {"id": user.id}
 
     def _remove_license(self, data: dict[str, Any]) -> dict[str, Any]:
+        """id or upn, sku (id or part number)."""
         user = self._user(data)
         assign_licenses(self._tenant, user, {}, [self._sku_id(data["sku"])])
         return {"id": user.id}
 
     def _add_domain(self, data: dict[str, Any]) -> dict[str, Any]:
+        """domain; verified at once."""
         if not self._tenant.verified(data["domain"]):
             self._tenant.options.domains = [*self._tenant.options.domains, data["domain"]]
         return {"domains": self._tenant.options.domains}
 
     def _remove_domain(self, data: dict[str, Any]) -> dict[str, Any]:
+        """domain."""
         left = [name for name in self._tenant.options.domains if name.lower() != data["domain"].lower()]
         self._tenant.options.domains = left
         return {"domains": left}
@@ -324,6 +343,7 @@ class Changes:
         return {"roles": list(options.roles)}
 
     def _expire_tokens(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Every access token issued so far answers 401."""
         self._tokens.expire()
         return {}
 
@@ -358,3 +378,8 @@ def _education(data: Mapping[str, Any], resource: Resource) -> dict[str, Any] | 
     if unknown:
         raise Refused(f"{resource.label} has no property {sorted(unknown)[0]!r}")
     return given if given or data.get("education") is not None else None
+
+
+def described() -> dict[str, str]:
+    """Every operation and its fields."""
+    return {name: " ".join((getattr(Changes, "_" + name).__doc__ or "").split()) for name in sorted(NAMES)}
