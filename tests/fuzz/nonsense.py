@@ -120,7 +120,7 @@ def a_moved_section(draw: st.DrawFn, script: Script) -> None:
     if place == "listed by the wrong one":
         script.tables["school/3/section"][0] = {**row, "school_id": 4}
     else:
-        script.tables["school/4/section"].append({**row, "school_id": 4, "term_id": 11, "staff_id": 67})
+        script.tables["school/4/section"].append({**row, "school_id": 4, "term_id": 11})
 
 
 @st.composite
