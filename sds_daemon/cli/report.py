@@ -49,7 +49,8 @@ def print_summary(summary: RunSummary, decision: Decision | None, *, as_json: bo
     _print_counts("waiting for approval", summary.held)
     _print_issues(summary)
     if summary.held:
-        click.echo(f"look at them: sds-daemon runs show {summary.run}; then sds-daemon approve {summary.run}")
+        them = "them, and at what is held with them" if summary.only else "them"
+        click.echo(f"look at {them}: sds-daemon runs show {summary.run}; then sds-daemon approve {summary.run}")
     counts = summary.requests
     click.echo(
         f"requests: {summary.source_calls} to the source; to Graph {counts.reads} reads and {counts.writes} writes "

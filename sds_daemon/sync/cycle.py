@@ -173,7 +173,9 @@ def narrowed(focus: Focus, decision: Decision) -> Decision:
     """The decision for one record alone. Raises UsageError for a record nobody knows."""
     approved = decision.release.changes if decision.release is not None else []
     left = narrow(focus, decision.world, decision.plan, approved)
-    return msgspec.structs.replace(decision, plan=left.plan, release=None, only=left.ref, elsewhere=left.elsewhere)
+    return msgspec.structs.replace(
+        decision, plan=left.plan, release=None, only=left.ref, elsewhere=left.elsewhere, held_beside=decision.plan.held
+    )
 
 
 async def carry_out(job: Job, run: Run, decision: Decision) -> None:
@@ -181,7 +183,7 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     plan, profile = decision.plan, job.profile
     job.store.runs.record_plan(run.id, plan.changes)
     job.store.runs.record_plan(run.id, plan.skipped, "skipped")
-    job.store.runs.record_plan(run.id, plan.held, "held")
+    job.store.runs.record_plan(run.id, [*decision.held_beside, *plan.held], "held")
     record_sightings(decision.world, plan, job.store, run.id)
     ledger = RunLedger(
         store=job.store,

@@ -10,7 +10,7 @@ import msgspec
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile
-from sds_daemon.plan.change import Plan
+from sds_daemon.plan.change import Plan, Withheld
 from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Progress, Scope, Source, no_progress
 from sds_daemon.store import Baseline, Store
@@ -45,7 +45,8 @@ class Job(msgspec.Struct, kw_only=True):
 class Decision(msgspec.Struct, kw_only=True):
     """What a cycle decided before it wrote: the hard line between deciding and doing.
 
-    `only`: the one record this run is about, and `elsewhere` the changes it leaves alone, counted by kind.
+    `only`: the one record this run is about, and `elsewhere` the changes it leaves alone, counted by kind;
+    `held_beside` is the whole held set then, since it is approved as a whole.
     """
 
     world: World
@@ -55,6 +56,7 @@ class Decision(msgspec.Struct, kw_only=True):
     baseline: Baseline
     only: Ref | None = None
     elsewhere: dict[str, int] = {}
+    held_beside: list[Withheld] = []
 
 
 def scope_of(job: Job, not_before: datetime | None = None) -> Scope:

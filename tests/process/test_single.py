@@ -131,7 +131,7 @@ def test_a_change_of_one_and_of_another(town: Rig) -> None:
 def test_the_gates_hold_for_one_as_for_all(town: Rig) -> None:
     """What the limits hold is held for the named person too, under the same number, and no part of it slips out."""
     town.edit("profiles.district.limits", max_adds=0)
-    town.change_school(*flat(student(8404, SCHOOL, TWO)))
+    town.change_school(*flat(student(8404, SCHOOL, TWO), student(8405, SCHOOL, TWO)))
     mark = town.request_mark()
     held = town.sync("--person", "8404", codes=(4,))
     assert held["applied"].keys() == {"user.create", "user.license"}
@@ -139,8 +139,17 @@ def test_the_gates_hold_for_one_as_for_all(town: Rig) -> None:
     assert not [row for row in town.writes_since(mark) if "members" in str(row["body"])]
     whole = town.sync(codes=(4,))
     assert whole["held_number"] == held["held_number"]
+    looked_at = [shown_held(town, run["run"]) for run in (held, whole)]
+    assert looked_at[0] == looked_at[1], "approving either run lets out the same, so either shows all of it"
+    assert len(looked_at[0]) > sum(held["held"].values())
     town.edit("profiles.district.limits", max_adds=None)
     town.sync(codes=(0,))
+
+
+def shown_held(town: Rig, run: int) -> list[tuple[str, str]]:
+    """What a look at a run shows as held."""
+    changes = town.run("runs", "show", str(run), "--state", "held", "--json").expect(0).json["changes"]
+    return sorted((change["kind"], str(change["member"])) for change in changes)
 
 
 def test_what_cannot_be_named(town: Rig) -> None:
