@@ -65,7 +65,8 @@ def print_undo(summary: RunSummary, undoing: Undoing, *, as_json: bool, everythi
         click.echo(f"preview of taking run {undoing.run} of profile {summary.profile} back: nothing was written")
     else:
         click.echo(f"run {summary.run} took run {undoing.run} of profile {summary.profile} back: {summary.status}")
-        click.echo(f"profile {summary.profile} is paused until: sds-daemon profiles resume {summary.profile}")
+        if undoing.paused:
+            click.echo(f"profile {summary.profile} is paused until: sds-daemon profiles resume {summary.profile}")
     if not (undoing.plan.changes or undoing.plan.held or undoing.plan.skipped):
         click.echo("there is nothing to take back")
     if previewing:

@@ -27,6 +27,7 @@ def held_by(store: Store, run_id: int) -> HeldSet:
     """The set a run holds, still current. Raises UsageError: with what differs, when another took its place."""
     held = store.held.by_run(run_id)
     if held is None:
+        store.runs.get(run_id)
         stopped = store.source_stops.by_run(run_id) is not None
         what = "was stopped by the source limit and holds no changes" if stopped else "holds nothing"
         raise UsageError(f"run {run_id} {what}", remedy=_LOOK)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import msgspec
 from loguru import logger
 
-from sds_daemon.errors import SdsError, UsageError
+from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EDUCATION_ANCHOR
 from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason, Result
 from sds_daemon.plan.issues import Severity
 from sds_daemon.plan.limits import hold_excess
 from sds_daemon.roster.records import Ref
-from sds_daemon.store import Link, Membership, RunRecord, Store
+from sds_daemon.store import Link, Membership, ProfileState, RunRecord, Store
 from sds_daemon.store.held import APPLYING, APPROVED
 from sds_daemon.sync.gate import extent_of
 from sds_daemon.sync.hand_edits import counted
@@ -46,7 +46,7 @@ class Undoing(msgspec.Struct, kw_only=True):
 
     `listed`: what the run did that is left as it is, by kind of change. `marks`: linked objects that keep our mark.
     `moved_on`: memberships and attributes of the run that were changed since, and are no longer its own. `released`:
-    the number of the held set a person approved, whose changes are in the plan.
+    the number of the held set a person approved, whose changes are in the plan. `paused`: whether the profile waits.
     """
 
     run: int
@@ -55,6 +55,7 @@ class Undoing(msgspec.Struct, kw_only=True):
     marks: int = 0
     moved_on: int = 0
     released: int | None = None
+    paused: bool = False
 
 
 async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
@@ -65,9 +66,8 @@ async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
     """
     started, store, name = time.monotonic(), job.store, job.profile.name
     undone = undoable(store, name, number)
-    if not job.preview:
-        store.profiles.pause(name, f"run {number} was taken back")
-    with nullcontext() if job.preview else store.lease(name):
+    before = store.profiles.state(name)
+    with nullcontext() if job.preview else _paused_and_leased(store, name, number):
         store.runs.mark_crashed(name)
         run_id = store.runs.begin(name, undone.source_uuid, undone.tenant_id, kind=UNDO)
         summary = RunSummary(run=run_id, profile=name, status=FAILED)
@@ -78,6 +78,7 @@ async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
             summary.held_number = keep_held(store, name, run_id, undoing)
             if not job.preview:
                 await _apply(job, world, run_id, undoing, summary)
+            undoing.paused = _stays_paused(job, before, undoing)
             _close(job, world, undoing, summary)
         except SdsError as error:
             store.runs.finish(run_id, FAILED, summary.as_json(), str(error))
@@ -85,6 +86,35 @@ async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
         finally:
             summary.seconds = round(time.monotonic() - started, 3)
         return summary, undoing
+
+
+@contextmanager
+def _paused_and_leased(store: Store, profile: str, number: int) -> Iterator[None]:
+    """The profile is paused first, so that no cycle begins in between; not where another process is at work on it."""
+    before = store.profiles.state(profile)
+    store.profiles.pause(profile, f"run {number} was taken back")
+    try:
+        lease = store.lease(profile).__enter__()
+    except LeaseHeld:
+        _pause_as_before(store, profile, before)
+        raise
+    with ExitStack() as ending:
+        ending.push(lease)
+        yield
+
+
+def _stays_paused(job: Job, before: ProfileState, undoing: Undoing) -> bool:
+    """Where nothing is taken back, the profile goes on as before."""
+    if not job.preview and not undoing.plan.changes and not undoing.plan.held:
+        _pause_as_before(job.store, job.profile.name, before)
+    return job.store.profiles.state(job.profile.name).paused
+
+
+def _pause_as_before(store: Store, profile: str, before: ProfileState) -> None:
+    if before.paused:
+        store.profiles.pause(profile, before.pause_reason)
+    else:
+        store.profiles.resume(profile)
 
 
 def undoable(store: Store, profile: str, number: int) -> RunRecord:

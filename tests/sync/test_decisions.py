@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import GivenSource, job_of
+from fakes import FailingDirectory, GivenSource, Killed, job_of
 from loguru import logger
 from memory_directory import MemoryDirectory
 from plan_rig import NOW, SOURCE, District, House, Master, Pupil, Room, profile
@@ -19,13 +19,22 @@ from test_cycle_properties import read
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import LimitSettings, Profile
-from sds_daemon.errors import SafetyStop, SdsError, SourceShrank, SourceUnreachable, TooManyIssues, UsageError
+from sds_daemon.errors import (
+    LeaseHeld,
+    SafetyStop,
+    SdsError,
+    SourceShrank,
+    SourceUnreachable,
+    TooManyIssues,
+    UsageError,
+)
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Store
 from sds_daemon.sync.approval import approve_run
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.standing import announce, standing
 from sds_daemon.sync.summary import RunSummary
+from sds_daemon.sync.undo import Undoing, undo_run
 from sds_daemon.targets.base import MembersSeen
 
 PUPILS = tuple(str(number) for number in range(1, 31))
@@ -175,6 +184,54 @@ def test_a_removal_by_hand_is_remembered_while_its_school_looks_empty(office: Of
         assert office.sync(town(*inside)).applied == {}
     assert office.sync(town(*PUPILS[1:12])).applied == {}, "its row has ended now, and nothing is left to remove"
     assert office.sync(town(*PUPILS[:12])).applied == {"member.add": 1}
+
+
+def take_back(office: Office, run: int) -> Undoing:
+    job = job_of(office.profile, GivenSource(), office.directory, office.store, office.clock, office.folder)
+    return asyncio.run(undo_run(job, run))[1]
+
+
+def test_taking_a_run_back_pauses_the_profile_and_leaves_what_is_held_alone(office: Office) -> None:
+    waiting = office.sync(town(*PUPILS[3:12]))
+    added = office.sync(town(*PUPILS[3:12], PUPILS[20]))
+    assert take_back(office, added.run).paused
+    assert office.inside() == set(PUPILS[:12])
+    held = office.store.held.current("oak")
+    assert held is not None and (held.number, held.state) == (waiting.held_number, "waiting")
+    assert office.store.profiles.state("oak").pause_reason == f"run {added.run} was taken back"
+
+
+def test_where_nothing_is_taken_back_the_profile_goes_on(office: Office) -> None:
+    idle = office.sync(town(*PUPILS[:12]))
+    assert not take_back(office, idle.run).paused
+    assert not office.store.profiles.state("oak").paused
+    with office.store.lease("oak"), pytest.raises(LeaseHeld):
+        take_back(office, 1)
+    assert not office.store.profiles.state("oak").paused, "somebody else is at work, and nothing was done"
+    office.store.profiles.pause("oak", "run 1 was taken back")
+    assert take_back(office, idle.run).paused
+    assert office.store.profiles.state("oak").pause_reason == "run 1 was taken back"
+
+
+def test_a_taking_back_that_was_approved_and_cut_off_is_carried_on(office: Office) -> None:
+    job = job_of(office.profile, GivenSource(), office.directory, office.store, office.clock, office.folder)
+    held = asyncio.run(undo_run(job, 1))[0]
+    approve_run(office.store, held.run)
+    failing = FailingDirectory()
+    failing.objects, failing.inside = office.directory.objects, office.directory.inside
+    failing.faults = [*["fine"] * 5, "killed"]
+    office.directory = failing
+    with pytest.raises(Killed):
+        take_back(office, 1)
+    assert len(failing.removals) == 6
+    approve_run(office.store, held.run)
+    take_back(office, 1)
+    assert office.inside() == set()
+
+
+def test_a_run_there_never_was_cannot_be_approved(office: Office) -> None:
+    with pytest.raises(UsageError, match="there is no run 4711"):
+        approve_run(office.store, 4711)
 
 
 def test_too_many_issues_stop_before_the_first_write_and_quarantine(office: Office) -> None:
