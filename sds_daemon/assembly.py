@@ -16,7 +16,7 @@ from sds_daemon.config.neighbours import neighbours
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
 from sds_daemon.errors import LeaseHeld, SdsError, UsageError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
-from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, no_progress
+from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, fault, no_progress
 from sds_daemon.store import Store, copy_database
 from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
@@ -283,7 +283,7 @@ async def check_profile(
             try:
                 findings += await try_identity(job)
             except SdsError as error:
-                findings.append(_fault("identity", error))
+                findings.append(fault("identity", error))
         return findings
 
 
@@ -302,12 +302,12 @@ async def try_source(settings: SourceSettings, clock: Clock) -> tuple[list[Findi
     try:
         source = PowerSchoolSource(settings, clock)
     except SdsError as error:
-        return [_fault("source", error)], []
+        return [fault("source", error)], []
     try:
         findings = await source.check(None)
         schools = [] if failed(findings) else await source.list_schools()
     except SdsError as error:
-        return [_fault("source", error)], []
+        return [fault("source", error)], []
     finally:
         await source.close()
     return findings, schools
@@ -320,12 +320,12 @@ async def try_tenant(settings: TenantSettings, clock: Clock) -> tuple[list[Findi
     try:
         target = EntraTarget(settings, clock, read_only=True, creating=False, priority="interactive")
     except SdsError as error:
-        return [_fault("tenant", error)], None
+        return [fault("tenant", error)], None
     try:
         findings = await target.check(creating=False, licenses=(), domains=())
         facts = None if failed(findings) else await target.facts()
     except SdsError as error:
-        return [_fault("tenant", error)], None
+        return [fault("tenant", error)], None
     finally:
         await target.close()
     return findings, facts
@@ -334,7 +334,3 @@ async def try_tenant(settings: TenantSettings, clock: Clock) -> tuple[list[Findi
 def failed(findings: list[Finding]) -> bool:
     """Whether one of them keeps a sync from working."""
     return any(finding.level == "error" for finding in findings)
-
-
-def _fault(topic: str, error: SdsError) -> Finding:
-    return Finding(level="error", topic=topic, message=error.message, remedy=error.remedy or "")

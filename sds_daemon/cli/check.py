@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sds_daemon.sources.base import Finding
 
 MARKS = {"ok": ("ok", "green"), "note": ("note", None), "warning": ("warning", "yellow"), "error": ("error", "red")}
+WRONG = 2
 FAILED = 3
 
 
@@ -21,7 +22,8 @@ FAILED = 3
 def command(context: object, profile: str | None, quick: bool, as_json: bool) -> None:
     """Try both connections, permissions, domains, licences and the identity rules of PROFILE, or of all profiles.
 
-    Writes nothing. Exit code 3 when something would keep a sync from working, 0 otherwise.
+    Writes nothing. Exit code 2 when the configuration alone would keep a sync from working, 3 when a server would, 0
+    otherwise.
     """
     import asyncio
     import json
@@ -48,8 +50,8 @@ def command(context: object, profile: str | None, quick: bool, as_json: bool) ->
     else:
         for name, findings in found.items():
             _print_profile(name, findings)
-    failed = any(finding.level == "error" for findings in found.values() for finding in findings)
-    raise SystemExit(FAILED if failed else 0)
+    errors = [finding for findings in found.values() for finding in findings if finding.level == "error"]
+    raise SystemExit((WRONG if all(error.configuration for error in errors) else FAILED) if errors else 0)
 
 
 def _print_profile(name: str, findings: list[Finding]) -> None:

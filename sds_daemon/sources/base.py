@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sds_daemon.errors import ConfigurationError, SdsError
 from sds_daemon.roster.records import Ref, Snapshot
 
 Progress = Callable[[str, int, int | None], None]
@@ -47,13 +48,28 @@ class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `check`. `level` is ok, note, warning or error; `remedy` says what to do."""
+    """One line of `check`. `level` is ok, note, warning or error; `remedy` says what to do.
+
+    `configuration`: an error of config.toml, which a sync would end with as well (exit code 2), not of a server.
+    """
 
     level: str
     topic: str
     message: str
     remedy: str = ""
     data: dict[str, Any] = {}
+    configuration: bool = False
+
+
+def fault(topic: str, error: SdsError) -> Finding:
+    """An error as a line of `check`."""
+    return Finding(
+        level="error",
+        topic=topic,
+        message=error.message.removeprefix(f"{topic}: "),
+        remedy=error.remedy or "",
+        configuration=isinstance(error, ConfigurationError),
+    )
 
 
 class Source(ABC):

@@ -77,11 +77,15 @@ async def test_each_fault_is_found_at_its_own_step(sandbox: Sandbox) -> None:
     assert "ca_file" in finding.remedy
     finding = failed_at(await checked(changed(plain, client_secret=Secret("wrong"))))
     assert (finding.topic, "wrong" in finding.message) == ("credentials", False)
+    assert not finding.configuration
     assert "Data Provider Configuration" in finding.remedy
     for values in ({"schools": ("Atlantis",)}, {"schools": ()}):
-        assert failed_at(await checked(plain, Scope(**values))).topic == "schools"
+        finding = failed_at(await checked(plain, Scope(**values)))
+        assert (finding.topic, finding.configuration) == ("schools", True)
+        assert not finding.message.startswith("schools: ")
     for year in (2031, "never"):
-        assert failed_at(await checked(plain, Scope(school_year=year))).topic == "school year"
+        finding = failed_at(await checked(plain, Scope(school_year=year)))
+        assert (finding.topic, finding.configuration) == ("school year", True)
     sandbox.set(v1_access="NONE")
     finding = failed_at(await checked(plain, Scope()))
     assert finding.topic == "v1 access"

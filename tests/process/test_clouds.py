@@ -180,6 +180,7 @@ def test_check_of_a_tenant_with_problems(tmp_path_factory: pytest.TempPathFactor
         rig.edit("profiles.district", users="match_or_create")
         for role in ("students", "teachers"):
             rig.edit(f"profiles.district.{role}", domain="fabrikam.example", suffix="unverified.example")
+        rig.run("check", "district", "--quick").expect(2)
         rig.change_directory({"op": "revoke_role", "role": "Member.Read.Hidden"})
         said = rig.run("check", "district").expect(3).out
         assert 'users = "match"' in said, "in a synchronised tenant matching is advised"

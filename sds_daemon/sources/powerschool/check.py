@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
-from sds_daemon.errors import ConfigurationError, SdsError, SourceError
-from sds_daemon.sources.base import Finding, Scope, no_progress
+from sds_daemon.errors import ConfigurationError, SourceError
+from sds_daemon.sources.base import Finding, Scope, fault, no_progress
 from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session, certificate_fault, tls_context
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.district import Facts, read_facts, read_schools, read_terms
@@ -161,7 +161,7 @@ async def _check_scope(
     try:
         chosen = schools_in_scope(schools, scope)
     except ConfigurationError as error:
-        raise _Failed(_finding("schools", error)) from error
+        raise _Failed(fault("schools", error)) from error
     named = ", ".join(f"{school.name} ({school.number})" for school in choosable(chosen.values()))
     yield Finding(level="ok", topic="schools", message=f"{len(chosen)} chosen: {named}", data={"ids": sorted(chosen)})
     today = clock.today(facts.timezone)
@@ -189,12 +189,8 @@ async def _answered(topic: str, ask: Callable[[], Awaitable[Any]]) -> Any:
     try:
         return await ask()
     except (SourceError, ConfigurationError) as error:
-        raise _Failed(_finding(topic, error)) from error
+        raise _Failed(fault(topic, error)) from error
 
 
 def _failed(topic: str, message: str, remedy: str) -> _Failed:
     return _Failed(Finding(level="error", topic=topic, message=message, remedy=remedy))
-
-
-def _finding(topic: str, error: SdsError) -> Finding:
-    return Finding(level="error", topic=topic, message=error.message, remedy=error.remedy or "")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 from sds_daemon.errors import ConfigurationError, SdsError
-from sds_daemon.sources.base import Finding
+from sds_daemon.sources.base import Finding, fault
 from sds_daemon.targets.base import Sku, TenantFacts
 from sds_daemon.targets.entra import facts as preflight
 from sds_daemon.targets.entra.expiry import expiry
@@ -45,7 +45,7 @@ async def findings(
         )
         probe = await preflight.probe_education(transport)
     except SdsError as error:
-        return [*found, _error("credentials", error)]
+        return [*found, fault("credentials", error)]
     return [
         *found,
         *_permissions(facts),
@@ -53,10 +53,6 @@ async def findings(
         *_domains(facts, domains),
         *_licenses(facts, licenses),
     ]
-
-
-def _error(topic: str, error: SdsError) -> Finding:
-    return Finding(level="error", topic=topic, message=error.message, remedy=error.remedy or "")
 
 
 # Network: name, port, TLS, told apart
@@ -71,7 +67,7 @@ async def _connection(transport: GraphTransport) -> AsyncIterator[Finding]:
     try:
         context = tls_context(transport.settings)
     except ConfigurationError as error:
-        yield _error("network", error)
+        yield fault("network", error)
         return
     for url in (transport.cloud.authority, transport.cloud.graph):
         yield await _reach(url, context)
@@ -181,6 +177,7 @@ def _domains(facts: TenantFacts, wanted: Sequence[str]) -> list[Finding]:
             message=f"{domain} is not a verified domain of the tenant",
             remedy=f"verified are: {', '.join(sorted(verified)) or 'none that can be read'}",
             data={"domain": domain},
+            configuration=True,
         )
         for domain in dict.fromkeys(wanted)
         if domain.lower() not in verified
