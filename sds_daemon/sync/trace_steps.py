@@ -275,7 +275,8 @@ def _answered(evidence: Evidence, changes: Sequence[Sent]) -> Step:
             newest.setdefault(sent.change.key, sent)
     states = Counter(sent.state for sent in newest.values())
     failed = [sent for sent in newest.values() if sent.state not in _SETTLED]
-    lines = [f"{number} {state}" for state, number in sorted(states.items())] if states else ["none"]
+    where = " in all runs" if len({sent.run for sent in newest.values()}) > 1 else ""
+    lines = [f"{number} {state}{where}" for state, number in sorted(states.items())] if states else ["none"]
     lines += [_refusal(sent) for sent in failed[:_SHOWN]]
     issues = _issue_lines(evidence, "answer")
     bad = any(sent.state == "failed" for sent in failed) or bool(issues)
