@@ -94,10 +94,13 @@ def credentials(store: Store, profile: Profile, tenant: TenantSettings, now: dat
 
 
 def _next(profile: Profile, state: ProfileState, last: RunRecord | None) -> datetime | None:
-    """When the daemon, if it runs, begins the next cycle; None: at once."""
-    due = last.finished + timedelta(seconds=profile.pause) if last and last.finished else None
-    times = [each for each in (due, state.next_attempt) if each]
-    return max(times) if times else None
+    """When the daemon, if it runs, begins the next cycle: after a failure sooner or later than the profile's pause.
+
+    None: at once.
+    """
+    if state.next_attempt is not None:
+        return state.next_attempt
+    return last.finished + timedelta(seconds=profile.pause) if last and last.finished else None
 
 
 def _run(run: RunRecord | None) -> dict[str, Any] | None:

@@ -181,6 +181,13 @@ class TestStatus:
         assert state.next_attempt is not None
         assert found["next"] == state.next_attempt.strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def test_after_a_failure_the_next_attempt_comes_sooner_than_the_pause(
+        self, program: Program, store: Store, clock: FixedClock
+    ) -> None:
+        end_run(store, clock, "failed", "PowerSchool is down")
+        store.profiles.failed("pilot", "PowerSchool is down")
+        assert self.standing(program)["next"] == "2026-09-01T06:02:30Z", "a minute, not the ten of the profile"
+
     def test_issues_and_held_changes(self, program: Program, store: Store, clock: FixedClock) -> None:
         run = end_run(store, clock, "held")
         removal = Change(kind=ChangeKind.REMOVE_MEMBER, subject=SECTION, member=STUDENT, reason=Reason.LEFT_SECTION)
