@@ -166,8 +166,12 @@ async def undo_profile(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = no_progress,
 ) -> tuple[RunSummary, Undoing]:
-    """Pause the profile and take back what a run of it added. Raises SdsError."""
-    async with working(settings, profile, store, clock, priority="interactive") as job:
+    """Pause the profile and take back what a run of it added. Raises SdsError.
+
+    That it is paused is told to daemon.notify_command.
+    """
+    doing = working(settings, profile, store, clock, priority="interactive")
+    async with telling(settings, profile, store), doing as job:
         job.stop, job.progress = stop, progress
         return await undo_run(job, run)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rig import PROFILE, Rig
@@ -141,3 +143,17 @@ def test_limits_hold_and_approval_takes_back_exactly_that(rig: Rig) -> None:
     assert len(classes) == 1, "groups are never deleted"
     assert classes[0]["owners"], "the last owner stays"
     rig.run("profiles", "resume", PROFILE).expect(0)
+
+
+def test_the_pause_is_told(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "told"
+    rig.edit("daemon", notify_command=["/bin/sh", "-c", f"cat >> {file}"])
+    rig.edit(f"profiles.{PROFILE}.limits", removal_floor=500, section_removal_floor=500)
+    rig.run("profiles", "resume", PROFILE).expect(0)
+    rig.change_school({"op": "enroll", "student": PUPILS[2], "section": CLASS})
+    set_time(rig, "14:00")
+    run = rig.sync(codes=(0, 1))["run"]
+    assert rig.run("undo", str(run)).code in (0, 1)
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (told[-1]["before"], told[-1]["status"]) == ("success", "paused")
+    assert f"run {run} was taken back" in told[-1]["reason"]
