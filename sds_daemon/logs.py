@@ -25,11 +25,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SYSLOG = ((50, 2), (40, 3), (30, 4), (20, 6))
 
 
-def configure(level: str = "INFO", stream: TextIO | None = None, journal: bool | None = None) -> None:
+def configure(
+    level: str = "INFO", stream: TextIO | None = None, journal: bool | None = None, *, errors_shown: bool = False
+) -> None:
     """Send everything at `level` or above to `stream` (standard error), replacing what was set up before.
 
     `journal`: lines as systemd reads them, `<N>` for the level and no time; None: where the stream is the journal.
-    Messages of libraries come through from WARNING on.
+    Messages of libraries come through from WARNING on. `errors_shown`: what a failed run ends with is left out, since
+    the command prints it itself.
     """
     out = sys.stderr if stream is None else stream
     to_journal = is_journal(out) if journal is None else journal
@@ -38,10 +41,15 @@ def configure(level: str = "INFO", stream: TextIO | None = None, journal: bool |
         _journal_sink(out) if to_journal else _plain_sink(out),
         level=level,
         format=_format(timed=not to_journal),
+        filter=_not_shown if errors_shown else None,
         backtrace=False,
         diagnose=False,
     )
     logging.basicConfig(handlers=[Intercept()], level=logging.WARNING, force=True)
+
+
+def _not_shown(record: Record) -> bool:
+    return record["extra"].get("action") != "run_end" or record["level"].name != "ERROR"
 
 
 def is_journal(stream: TextIO) -> bool:

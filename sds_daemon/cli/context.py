@@ -59,7 +59,7 @@ class CommandContext:
         """Send log lines of this level to standard error, and nothing else anywhere."""
         from sds_daemon.logs import configure
 
-        configure(self.log_level, sys.stderr, journal=False)
+        configure(self.log_level, sys.stderr, journal=False, errors_shown=True)
 
     @contextmanager
     def store(self) -> Iterator[Store]:

@@ -40,6 +40,19 @@ def test_a_terminal_line_has_time_level_sentence_and_fields() -> None:
     )
 
 
+def test_a_command_that_prints_its_error_does_not_log_it_as_well() -> None:
+    out = io.StringIO()
+    configure("INFO", out, errors_shown=True)
+    run = logger.bind(action="run_end")
+    run.error("run 7 failed: no answer")
+    run.info("run 8 ended: success")
+    logger.bind(action="reconcile").error("another fault")
+    assert [word for word in ("failed", "run 8 ended", "another fault") if word in out.getvalue()] == [
+        "run 8 ended",
+        "another fault",
+    ]
+
+
 @pytest.mark.parametrize(
     ("level", "prefix"),
     [("DEBUG", "<7>"), ("INFO", "<6>"), ("WARNING", "<4>"), ("ERROR", "<3>"), ("CRITICAL", "<2>")],

@@ -101,7 +101,7 @@ class TestExitCodes:
 
     def test_2_suffix_that_is_no_domain_of_the_tenant(self, rig: Rig) -> None:
         err = wrong(rig, 2, "sync", PROFILE, edit=("profiles.district.students", {"domain": "fabrikam.example"}))
-        assert "fabrikam.example" in err
+        assert err.count("fabrikam.example") == 1, "said once, not in the log as well"
         assert "contoso.edu" in err
 
     def test_4_held(self, rig: Rig) -> None:
@@ -132,7 +132,7 @@ class TestExitCodes:
             capture_output=True, text=True, check=False, env=rig.environment, cwd=rig.folder,
         )  # fmt: skip
         assert done.returncode == 5
-        assert done.stderr.startswith("defect: ZeroDivisionError")
+        assert done.stderr.splitlines()[-1].startswith("defect: ZeroDivisionError")
         assert "Traceback" not in done.stderr
         rig.run("sync", PROFILE).expect(0)
 
