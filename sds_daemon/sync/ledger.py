@@ -50,18 +50,29 @@ class PasswordFile:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as stream:
                 os.fchmod(descriptor, 0o600)
-                if stream.tell() == 0:
+                new = stream.tell() == 0
+                if new:
                     give_to_folder_owner(self._path)
                     csv.writer(stream).writerow(["created", "kind", "sis_id", "user_principal_name", "password"])
                 stamp = self._clock.now().astimezone(UTC).isoformat(timespec="seconds")
                 csv.writer(stream).writerow([stamp, ref.kind.value, ref.sis_id, upn, password])
                 stream.flush()
                 os.fsync(stream.fileno())
+            if new:
+                self._keep_name()
         except OSError as error:
             raise StateError(
                 f"the password file {self._path} cannot be written: {error.strerror}",
                 remedy="make room or correct the permissions; no account is made without it",
             ) from error
+
+    def _keep_name(self) -> None:
+        """The file's entry in its folder survives a power cut as well."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class RunLedger:
