@@ -200,8 +200,8 @@ class Rig:
         return Directory(self.get("entra/state"))
 
     def request_mark(self) -> int:
-        """A mark for `writes_since`."""
-        return int(self.get("requests", limit=1, since=10**9)["next"])
+        """A mark for `writes_since`: what arrives from now on, even while earlier requests still wait for answers."""
+        return int(self.get("requests", limit=1, since=10**9)["last"])
 
     def writes_since(self, mark: int) -> list[dict[str, Any]]:
         """Requests to Graph since a mark that could have changed something ($batch posts themselves left out)."""

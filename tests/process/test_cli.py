@@ -203,6 +203,7 @@ class TestUnreachable:
             rig.change_directory({"op": "grant_role", "role": "Group.ReadWrite.All"}, {"op": "expire_tokens"})
 
     def test_a_failed_run_is_an_object_with_json(self, rig: Rig) -> None:
+        rig.run("sync", PROFILE).expect(0)
         rig.post("powerschool/settings", {"maintenance": True})
         try:
             done = rig.run("sync", PROFILE, "--json").expect(3)
@@ -287,6 +288,7 @@ class TestStatus:
     """SDS's words."""
 
     def test_paused_when_disabled(self, rig: Rig) -> None:
+        rig.run("sync", PROFILE).expect(0)
         rig.run("profiles", "disable", PROFILE).expect(0)
         try:
             assert standing(rig)["status"] == "paused"
@@ -312,7 +314,7 @@ class TestStatus:
         """After ten failures in a row."""
         rig.run("sync", PROFILE).expect(0)
         good = rig.config.read_text()
-        rig.edit("sources.powerschool", url=UNUSED_PORT)
+        rig.edit("sources.powerschool", client_secret="never-the-right-one")
         try:
             for _ in range(9):
                 rig.run("sync", PROFILE).expect(3)

@@ -85,10 +85,9 @@ def assert_complete(rig: Rig, wanted: State) -> None:
     """The state is the one wanted, nothing is there twice, not even deleted, and there is nothing left to do."""
     assert wanted.differences(State.of(rig)) == []
     assert_nothing_twice(rig)
-    # Not by a mark: a mark stays before requests still being answered, such as those of the process that was killed.
-    seen = {row["n"] for row in rig.writes_since(0)}
+    mark = rig.request_mark()
     assert rig.sync()["status"] == "nothing_to_do"
-    assert [row for row in rig.writes_since(0) if row["n"] not in seen] == []
+    assert rig.writes_since(mark) == []
 
 
 def assert_nothing_twice(rig: Rig) -> None:
