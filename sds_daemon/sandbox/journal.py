@@ -110,8 +110,9 @@ class Journal:
         return number
 
     def read(self, side: str | None = None, since: int = 0, limit: int | None = None) -> dict[str, Any]:
-        """Rows numbered above `since`, in order: `{"next", "last", "requests", "dropped"}`; pass `next` as the next `since`.
+        """Rows numbered above `since`, in order: `{"next", "last", "requests", "dropped"}`.
 
+        Pass `next` as the next `since`.
         While requests are being answered, `next` stays before them, so that a row may be read twice but never missed.
         `last` is the number given to the newest request so far: rows numbered above it came later.
         """
@@ -119,7 +120,8 @@ class Journal:
         rows = sorted(islice(chosen, limit), key=lambda row: row.n)
         following = rows[-1].n if rows and limit is not None and len(rows) == limit else self._last
         following = min([following, *(number - 1 for number in self._open)])
-        return {"next": following, "last": self._last, "requests": [_shown(row) for row in rows], "dropped": self.dropped}
+        shown = [_shown(row) for row in rows]
+        return {"next": following, "last": self._last, "requests": shown, "dropped": self.dropped}
 
     def clear(self) -> None:
         """Forget all rows; numbering goes on."""
