@@ -15,7 +15,9 @@ from typing import Any
 import contracts
 import httpx
 import tomlkit
+from warm import Warm
 
+WARM = Warm()
 COMMAND = [sys.executable, "-m", "sds_daemon"]
 PROFILE = "district"
 LOOKING = {("preview",), ("check",), ("explain",), ("status",), ("issues",), ("runs",), ("links",), ("reset",)}
@@ -95,19 +97,16 @@ class Rig:
     def run(self, *arguments: str, timeout: float = 110, environment: dict[str, str] | None = None) -> Finished:
         """Run `sds-daemon --config CONFIG ARGUMENTS` to its end. One that only looks must send nothing that writes."""
         mark = self.request_mark() if arguments[:1] in LOOKING and self._is_alone() else None
-        done = subprocess.run(
-            [*COMMAND, "--config", str(self.config), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**self.environment, **(environment or {})},
-            cwd=self.folder,
-            check=False,
+        code, out, err = WARM.run(
+            ["--config", str(self.config), *arguments],
+            {**self.environment, **(environment or {})},
+            self.folder,
+            timeout,
         )
         if mark is not None and self._is_alone():
             leaks = self.leaks_since(mark)
             assert not leaks, f"{arguments} sent what may write: {leaks}"
-        return Finished(done.returncode, done.stdout, done.stderr)
+        return Finished(code, out, err)
 
     def _is_alone(self) -> bool:
         """Whether the sandbox is up, and nothing that `spawn` started talks to it as well."""
