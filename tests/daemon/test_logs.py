@@ -164,7 +164,7 @@ def test_libraries_are_heard_from_warnings_on() -> None:
     out = io.StringIO()
     configure("DEBUG", out, journal=True)
     logging.getLogger("httpx").info("HTTP Request: GET https://example.org")
-    logging.getLogger("azure.identity").warning("token refused: %s", f"client_secret={SECRET}")
+    logging.getLogger("azure.core").warning("token refused: %s", f"client_secret={SECRET}")
     try:
         raise RuntimeError("inner")
     except RuntimeError:
