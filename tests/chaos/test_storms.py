@@ -49,6 +49,7 @@ def test_a_storm(number: int, calm: Undisturbed, tally: Tally, tmp_path: Path) -
     assert len({name for name, _ in storm.hits}) >= 15
 
 
+@pytest.mark.skipif(not LONG, reason="long form: CHAOS=long")
 def test_every_fault_at_every_write(calm: Undisturbed, tally: Tally, tmp_path: Path) -> None:
     """Each kind of fault once at each endpoint that writes, all at once; then as if nothing had been."""
     with begin(tmp_path) as rig:

@@ -183,10 +183,16 @@ def under_the_unit(rig: Rig, listener: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+HIDDEN = ("/tmp", "/var/tmp")
+
+
 def can_confine() -> str:
     """Why the unit's restrictions cannot be applied here; empty when they can."""
     if os.geteuid() != 0:
         return "making a mount namespace needs root"
+    hidden = [folder for folder in HIDDEN if Path(sys.executable).is_relative_to(folder)]
+    if hidden:
+        return f"the unit hides {hidden[0]} from the program, and this interpreter lies there"
     missing = [tool for tool in ("systemd-analyze", "setpriv", "mount", "unshare") if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
