@@ -13,6 +13,11 @@ import contracts
 import emitted
 import pytest
 from chaos import report
+from hypothesis import settings
+
+# The same examples in every run: what a run finds, the next one finds too. HYPOTHESIS_PROFILE=long draws new ones.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", autouse=True)

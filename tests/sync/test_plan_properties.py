@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_rig import Book, District, House, Master, Pupil, Room, profile
@@ -16,6 +17,7 @@ from sds_daemon.store import Role
 SCHOOLS, PUPILS, MASTERS, ROOMS = "XYZ", "123456", "abc", ("r1", "r2", "r3", "r4")
 settings.register_profile("plans", max_examples=60, deadline=None)
 PLANS = settings.get_profile("plans")
+pytestmark = pytest.mark.timeout(300)
 POLICIES = st.sampled_from(["sds", "add-only", "mirror"])
 some = st.frozensets
 
