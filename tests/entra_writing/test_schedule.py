@@ -154,6 +154,16 @@ async def test_removals_come_after_additions_and_owners_last() -> None:
     ]
 
 
+@pytest.mark.parametrize(("listed", "result"), [("p3", R.DEFERRED), ("p4", R.ALREADY)])
+async def test_a_removal_answered_not_found_is_checked_against_the_members(listed: str, result: R) -> None:
+    bench = Bench()
+    known(bench)
+    bench.executor.on("DELETE", "/members/", error(404, "Resource 'p3' does not exist", "Request_ResourceNotFound"))
+    bench.executor.on("GET", "/groups/g1/members", ok(200, value=[{"id": listed}]))
+    removal = link(K.REMOVE_MEMBER, section(1), student(3))
+    assert (await bench.apply([removal])).of(removal).result is result
+
+
 async def test_the_last_owner_stays_and_stays_a_member() -> None:
     bench = Bench()
     known(bench)
