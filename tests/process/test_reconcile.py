@@ -81,6 +81,7 @@ def test_every_hand_edit_is_listed(rig: Rig) -> None:
 
 
 def test_listed_once_and_exported(rig: Rig) -> None:
+    set_time(rig, "09:12")
     again = rig.run("reconcile", PROFILE, "--full", "--json").expect(0).json
     assert again["new"] == {}
     assert sum(again["open"].values()) == 6
