@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import overload
 
 import msgspec
 from memory_directory import MemoryDirectory
@@ -13,7 +14,7 @@ from sds_daemon.config.settings import Profile
 from sds_daemon.errors import SourceUnreachable, TargetUnreachable
 from sds_daemon.plan.change import Change, Outcome, Result
 from sds_daemon.roster.records import Snapshot
-from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Scope, Source, no_progress
+from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Scope, Source, Unchanged, no_progress
 from sds_daemon.store import Store
 from sds_daemon.sync.job import Job
 from sds_daemon.targets.base import Ledger, Target
@@ -24,7 +25,7 @@ class Killed(BaseException):
 
 
 class GivenSource(Source):
-    """Reads whatever was last put into `snapshot`; None: it cannot be reached."""
+    """Reads whatever was last put into `snapshot`; None: it cannot be reached. Knows the fingerprint again."""
 
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self.snapshot = snapshot
@@ -35,11 +36,38 @@ class GivenSource(Source):
     async def list_schools(self) -> list[SchoolChoice]:
         return []
 
+    @overload
     async def read(
-        self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
-    ) -> Snapshot:
+        self,
+        scope: Scope,
+        *,
+        known: None = None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot: ...
+
+    @overload
+    async def read(
+        self,
+        scope: Scope,
+        *,
+        known: str | None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot | Unchanged: ...
+
+    async def read(
+        self,
+        scope: Scope,
+        *,
+        known: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot | Unchanged:
         if self.snapshot is None:
             raise SourceUnreachable("sis.example.org does not answer")
+        if known and known == self.snapshot.fingerprint and not self.snapshot.proof.unproved():
+            return Unchanged(fingerprint=known, calls=self.snapshot.calls, notices=[*self.snapshot.notices])
         return msgspec.structs.replace(self.snapshot, problems=[*self.snapshot.problems])
 
     async def close(self) -> None:

@@ -167,7 +167,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     `rosters_complete`: all teachers of a section are known (bulk reader), not the lead teacher alone (v1 reader).
     `absences`: students named by active enrollments but not among `students`, with the reason, and their home school
     where known. `origins`: the call that brings records of a kind, and "roster" for the people of a section, as text
-    with {school} and {id} to be filled in.
+    with {school} and {id} to be filled in. `fingerprint`: digest of every byte the snapshot was made from and of the
+    day, scope and reader; two reads with one fingerprint make equal snapshots. Empty where the reader cannot tell.
     """
 
     source_uuid: str
@@ -186,3 +187,4 @@ class Snapshot(msgspec.Struct, kw_only=True):
     calls: int = 0
     notices: list[str] = []
     origins: dict[str, str] = {}
+    fingerprint: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -72,6 +72,18 @@ def fault(topic: str, error: SdsError) -> Finding:
     )
 
 
+class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The source says, byte for byte, what it said when `fingerprint` was computed: same day, scope and reader.
+
+    Nothing was decoded, so there are no records; every part was read whole by the same counts as then, and is proved.
+    `calls` were made to find out. `notices`: sentences to announce, as the snapshot itself would have brought them.
+    """
+
+    fingerprint: str
+    calls: int = 0
+    notices: list[str] = []
+
+
 class Source(ABC):
     """A student information system.
 
@@ -94,11 +106,40 @@ class Source(ABC):
         Raises SourceError.
         """
 
+    @overload
+    async def read(
+        self,
+        scope: Scope,
+        *,
+        known: None = None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot: ...
+
+    @overload
+    async def read(
+        self,
+        scope: Scope,
+        *,
+        known: str | None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot | Unchanged: ...
+
     @abstractmethod
     async def read(
-        self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
-    ) -> Snapshot:
-        """Read the scope. Raises SourceError, ConfigurationError for schools that do not exist, Interrupted."""
+        self,
+        scope: Scope,
+        *,
+        known: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
+    ) -> Snapshot | Unchanged:
+        """Read the scope. Raises SourceError, ConfigurationError for schools that do not exist, Interrupted.
+
+        `known`: the fingerprint of a proved snapshot. A reader that finds it again answers Unchanged; one that cannot
+        tell, or to which no fingerprint was given, never does.
+        """
 
     async def look_up(self, ref: Ref) -> str:
         """What the source says of one record asked for alone, in words without names; empty where it cannot be asked.

@@ -46,7 +46,12 @@ class PowerSchoolSource(Source):
         return [SchoolChoice(id=school.id, number=school.number, name=school.name) for school in schools]
 
     async def read(
-        self, scope: Scope, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
+        self,
+        scope: Scope,
+        *,
+        known: str | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = no_progress,
     ) -> Snapshot:
         """By the best reader the plugin allows. Raises SourceError, ConfigurationError, Interrupted."""
         session = Session(self._client, stop)
