@@ -8,6 +8,7 @@
     │   ├── SourceDown          maintenance page, HTML where JSON belongs
     │   ├── SourceRefused       credentials or grants: somebody has to act
     │   └── SourceInvalid       an answer that cannot be understood
+    │       └── SourceMissing   404 for what has to be there
     ├── TargetError             Entra ID and Graph; exit code 3
     │   ├── TargetUnreachable
     │   ├── TargetRefused       credentials, permissions, consent
@@ -69,6 +70,10 @@ class SourceRefused(SourceError):
 
 class SourceInvalid(SourceError):
     """The server's answer breaks its own format."""
+
+
+class SourceMissing(SourceInvalid):
+    """The server says that something does not exist which has to."""
 
 
 class TargetError(SdsError):

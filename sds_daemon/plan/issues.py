@@ -37,6 +37,7 @@ class IssueCode(StrEnum):
     REFUSED = "RequestRefused"
     SCHOOL_EMPTY = "SchoolWithoutData"
     SCHOOL_VANISHED = "SchoolNoLongerListed"
+    SCHOOL_UNREADABLE = "SchoolListsMissing"
     NO_SECTIONS = "SchoolWithoutSections"
 
 
@@ -66,6 +67,7 @@ REMEDIES: dict[IssueCode, str] = {
     IssueCode.REFUSED: "read the message of the directory",
     IssueCode.SCHOOL_EMPTY: "look at it in PowerSchool; if it is right, sds-daemon sync PROFILE --accept-shrink",
     IssueCode.SCHOOL_VANISHED: "look at PowerSchool; if the school has closed, sds-daemon sync PROFILE --accept-shrink",
+    IssueCode.SCHOOL_UNREADABLE: "look at the school in PowerSchool: is it being set up or taken away?",
     IssueCode.NO_SECTIONS: "set up the school's terms and sections of the year in PowerSchool",
 }
 

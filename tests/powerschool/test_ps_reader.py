@@ -16,6 +16,7 @@ from sds_daemon.errors import (
     SourceDown,
     SourceError,
     SourceInvalid,
+    SourceMissing,
     SourceRefused,
     SourceUnreachable,
 )
@@ -546,3 +547,48 @@ async def test_one_source_reads_for_two_profiles_with_one_token() -> None:
     second = await source.read(Scope(schools=("102",)))
     assert (set(first.sections), set(second.sections), script.tokens) == ({"51"}, {"52"}, 1)
     await source.close()
+
+
+@pytest.mark.parametrize(
+    ("item", "resource"),
+    [
+        ("term", Resource.TERMS),
+        ("course", Resource.COURSES),
+        ("section", Resource.SECTIONS),
+        ("staff", Resource.STAFF),
+        ("student", Resource.STUDENTS),
+    ],
+)
+async def test_a_list_that_one_of_the_schools_does_not_have_leaves_its_part_unproved(
+    item: str, resource: Resource
+) -> None:
+    script = two_schools()
+    script.overrides[f"/ws/v1/school/4/{item}"] = lambda _request: error(404, "no")
+    script.singles |= {
+        "term/11": term(11, 4, "2026-08-20", "2027-06-11"),
+        "staff/68": staff(68, 65, 4),
+        "student/3": student(3, 4),
+    }
+    snapshot = await read(script)
+    assert f"no /ws/v1/school/4/{item}" in (snapshot.proof.doubt(resource, "4") or "")
+    assert snapshot.proof.doubt(resource, "3") is None
+    problems = problem_of(snapshot, Ref(RecordKind.SCHOOL, "4"))
+    assert [problem.code for problem in problems] == [IssueCode.SCHOOL_UNREADABLE]
+    assert snapshot.sections["51"].students == ("1", "2")
+
+
+async def test_without_a_school_s_sections_its_enrollments_are_unproved_as_well() -> None:
+    script = two_schools()
+    script.overrides["/ws/v1/school/4/section/count"] = lambda _request: error(404, "no")
+    snapshot = await read(script)
+    assert set(snapshot.sections) == {"51"}
+    assert snapshot.proof.doubt(Resource.ENROLLMENTS, "4") == "its sections could not be read"
+    assert snapshot.proof.doubt(Resource.ENROLLMENTS, "3") is None
+
+
+async def test_a_list_that_no_school_has_fails_the_read() -> None:
+    script = two_schools()
+    for school in (3, 4):
+        script.overrides[f"/ws/v1/school/{school}/student"] = lambda _request: error(404, "no")
+    with pytest.raises(SourceMissing, match="student"):
+        await read(script)

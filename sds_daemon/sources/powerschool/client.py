@@ -17,7 +17,7 @@ from sds_daemon import __version__
 from sds_daemon.bounded import ACCEPTED, BoundedTransport
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
-from sds_daemon.errors import ConfigurationError, SourceInvalid, SourceRefused, SourceUnreachable
+from sds_daemon.errors import ConfigurationError, SourceInvalid, SourceMissing, SourceRefused, SourceUnreachable
 from sds_daemon.sources.powerschool.answers import PLUGIN_PAGE, Answer, redirected, value_of
 from sds_daemon.sources.powerschool.auth import PluginAuth, Token, TokenCache, parse_token
 from sds_daemon.sources.powerschool.retry import RetryRules, Sleep, Stop, TryAgain, persist
@@ -230,10 +230,10 @@ class Session:
         return await self.client.get(path, params, stop=self._stop)
 
     async def get(self, path: str, params: Params | None = None) -> Any:
-        """The JSON value at `path`. Raises SourceError, also for 404, and Interrupted."""
+        """The JSON value at `path`. Raises SourceError, for 404 SourceMissing, and Interrupted."""
         value = await self.find(path, params)
         if value is None:
-            raise SourceInvalid(
+            raise SourceMissing(
                 f"PowerSchool has no {path} (HTTP 404)",
                 remedy="the record vanished while it was read, or url in config.toml is not the server's root",
             )

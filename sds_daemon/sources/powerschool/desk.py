@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeVar
 
+from sds_daemon.errors import SourceMissing
 from sds_daemon.plan.issues import IssueCode
-from sds_daemon.roster.proof import Proof, Resource
+from sds_daemon.roster.proof import Part, Proof, Resource
 from sds_daemon.roster.records import RecordKind, RecordProblem, Ref
 from sds_daemon.sources.base import Progress
 from sds_daemon.sources.powerschool.client import Session
@@ -27,6 +28,7 @@ class Desk:
         self.progress = progress
         self.page_sizes: dict[str, int] = {}
         self.proof = Proof(parts=[])
+        self.missing: set[tuple[Resource, str]] = set()
         self.notices: list[str] = []
         self._problems: dict[tuple[Ref, str, str], RecordProblem] = {}
 
@@ -55,18 +57,40 @@ class Desk:
         self.proof.parts.append(listing.part(resource, school_id))
         return listing
 
-    async def each_school(self, stage: str, schools: Collection[str], work: Callable[[str], Awaitable[T]]) -> list[T]:
-        """The results of `work` for every school, in order, several at a time, with progress. Raises what it raises."""
-        done = 0
+    async def each_school(
+        self, stage: str, resource: Resource, schools: Collection[str], work: Callable[[str], Awaitable[T]]
+    ) -> list[T]:
+        """The results of `work`, which reads a resource of one school, in order, several at a time, with progress.
 
-        async def counted(school_id: str) -> T:
+        A school without such a list (404) is an unproved part and a problem, as long as others have one; it is left
+        out. Raises what `work` raises.
+        """
+        done = 0
+        absent: list[SourceMissing] = []
+
+        async def counted(school_id: str) -> list[T]:
             nonlocal done
-            result = await work(school_id)
+            try:
+                result = [await work(school_id)]
+            except SourceMissing as error:
+                absent.append(error)
+                self._file_missing(resource, school_id, error)
+                result = []
             done += 1
             self.progress(stage, done, len(schools))
             return result
 
-        return await each(self.session.lanes, schools, counted)
+        found = await each(self.session.lanes, schools, counted)
+        if absent and len(absent) == len(schools):
+            raise absent[0]
+        return [result for results in found for result in results]
+
+    def _file_missing(self, resource: Resource, school_id: str, error: SourceMissing) -> None:
+        part = Part(resource=resource, school_id=school_id, received=0, expected=None, problem=error.message)
+        self.proof.parts.append(part)
+        self.missing.add((resource, school_id))
+        detail = f"{error.message}, although the school is listed; nothing is removed there"
+        self.problem(Ref(RecordKind.SCHOOL, school_id), IssueCode.SCHOOL_UNREADABLE, detail)
 
     def take(self, listing: Listing, kind: RecordKind, parse: Callable[[Any], Parsed[T]], place: str) -> Iterable[T]:
         """The usable records of a listing; the faults of all of them become problems of `kind`."""

@@ -108,7 +108,7 @@ def _is_graduated(row: Any) -> bool:
 
 async def read_terms(desk: Desk, schools: Collection[str], years: Collection[int]) -> dict[str, Term]:
     """The terms of these schools and start years, by id. Raises SourceError."""
-    found = await desk.each_school("Reading terms", schools, lambda school_id: _terms(desk, school_id, years))
+    found = await desk.each_school("Reading terms", Resource.TERMS, schools, lambda school: _terms(desk, school, years))
     return {term.id: term for terms in found for term in terms}
 
 

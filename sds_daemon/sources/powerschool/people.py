@@ -39,7 +39,7 @@ async def read_staff(desk: Desk, schools: Collection[str], leads: Iterable[str])
         answer = await desk.session.find(f"/ws/v1/staff/{staff_id}", {"expansions": STAFF_EXPANSIONS})
         return _staff_row(desk, answer.get("staff")) if isinstance(answer, dict) else []
 
-    found = await desk.each_school("Reading staff", schools, of_school)
+    found = await desk.each_school("Reading staff", Resource.STAFF, schools, of_school)
     staff = {row.id: row for rows in found for row in rows}
     missing = sorted(set(leads) - staff.keys())
     staff.update({row.id: row for rows in await each(desk.session.lanes, missing, by_id) for row in rows})
@@ -159,7 +159,7 @@ async def read_students(desk: Desk, schools: Collection[str], *, include_preregi
         for raw in listing.rows:
             _file_student(desk, students, raw, school_id, place)
 
-    await desk.each_school("Reading students", schools, of_school)
+    await desk.each_school("Reading students", Resource.STUDENTS, schools, of_school)
     return students
 
 

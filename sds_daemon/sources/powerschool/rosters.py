@@ -29,7 +29,7 @@ async def read_rosters(desk: Desk, schools: Iterable[str], sections: dict[str, S
 
     Raises SourceError when the server refuses, or when many lists fail; Interrupted.
     """
-    parts = {school: _empty_part(school) for school in schools}
+    parts = {school: _empty_part(desk, school) for school in schools}
     allowed = max(FEW_FAILURES, int(len(sections) * FAILED_SHARE))
     failures = done = 0
 
@@ -57,8 +57,9 @@ async def read_rosters(desk: Desk, schools: Iterable[str], sections: dict[str, S
     desk.proof.parts.extend(parts.values())
 
 
-def _empty_part(school_id: str) -> Part:
-    return Part(resource=Resource.ENROLLMENTS, school_id=school_id, received=0, expected=0, gaps={})
+def _empty_part(desk: Desk, school_id: str) -> Part:
+    unknown = "its sections could not be read" if (Resource.SECTIONS, school_id) in desk.missing else None
+    return Part(resource=Resource.ENROLLMENTS, school_id=school_id, received=0, expected=0, problem=unknown)
 
 
 async def _read_section(desk: Desk, section_id: str) -> Listing:

@@ -32,7 +32,7 @@ async def read_section_rows(desk: Desk, schools: Collection[str], year: SchoolYe
         rows = desk.take(listing, RecordKind.SECTION, lambda raw: parse_section(raw, school_id), place)
         return [row for row in rows if _belongs(desk, row, school_id)]
 
-    found = await desk.each_school("Reading sections", schools, of_school)
+    found = await desk.each_school("Reading sections", Resource.SECTIONS, schools, of_school)
     return list({row.id: row for rows in found for row in rows}.values())
 
 
@@ -79,7 +79,7 @@ async def read_courses(desk: Desk, schools: Collection[str], rows: Collection[Se
         parsed = (parse_course(row) for row in listing.rows)
         return [course.value for course in parsed if course.value is not None and not course.faults]
 
-    found = await desk.each_school("Reading courses", schools, of_school)
+    found = await desk.each_school("Reading courses", Resource.COURSES, schools, of_school)
     courses = {course.id: course for group in found for course in group}
     missing = sorted({row.course_id for row in rows} - courses.keys() - {""})
 
