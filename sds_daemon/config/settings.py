@@ -102,8 +102,8 @@ class SourceSettings(_Table):
 class TenantSettings(_Table):
     """`[tenants.NAME]`: one Entra tenant.
 
-    `write_quota` is in writes per 150 s (Graph docs: throttling limits, directory objects); `lag_horizon` the seconds a
-    new object may stay invisible to reads. `authority` and `graph_url` are set for the cloud "custom" alone.
+    `write_quota` is in writes per `write_period` seconds (Graph docs: throttling limits, directory objects: 3,000 in
+    150 s); `lag_horizon` the seconds a new object may stay invisible to reads. `authority` and `graph_url` are set for the cloud "custom" alone.
     `client_secret_expires` is noted by hand, for `check` and `status` to warn in time.
     """
 
@@ -118,6 +118,7 @@ class TenantSettings(_Table):
     graph_url: Annotated[str, Field(min_length=1)] | None = None
     ca_file: FilePath | None = None
     write_quota: Annotated[int, Field(ge=1, le=1_000_000)] = 3000
+    write_period: Annotated[float, Field(ge=0.1, le=3600)] = 150.0
     lag_horizon: Annotated[float, Field(ge=0, le=86_400)] = 900.0
 
 

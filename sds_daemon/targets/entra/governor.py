@@ -1,6 +1,6 @@
 """One governor per app and tenant: who may write, and when.
 
-A token bucket as Graph publishes it (Graph docs: throttling limits): `quota` writes per 150 s, the bucket as large as
+A token bucket as Graph publishes it (Graph docs: throttling limits): 3,000 writes per 150 s, the bucket as large as
 the quota, and 3,500 resource units per 10 s (the smallest tenant class). What a request costs is partly unknown: see
 `costs.py`. The governor never predicts a wait longer than it must, and takes every hint Graph gives.
 """
@@ -64,18 +64,20 @@ class _Waiter:
 
 
 class Governor:
-    """Grants writes. All times in seconds of `monotonic`; use `governor_for` to get the tenant's own."""
+    """Grants `quota` writes per `window` seconds. All times in seconds of `monotonic`; use `governor_for` to get the
+    tenant's own."""
 
     def __init__(
         self,
         quota: int,
+        window: float = WINDOW,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.costs = CostBook(float(quota), quota / WINDOW)
-        self._unit_rate = quota / PUBLISHED_QUOTA * PUBLISHED_UNITS / UNITS_WINDOW
-        self._unit_capacity = self._unit_rate * UNITS_WINDOW
+        self.costs = CostBook(float(quota), quota / window)
+        self._unit_capacity = quota / PUBLISHED_QUOTA * PUBLISHED_UNITS
+        self._unit_rate = self._unit_capacity / (UNITS_WINDOW * window / WINDOW)
         self._units = self._unit_capacity
         self._monotonic = monotonic
         self._sleep = sleep
@@ -205,6 +207,7 @@ def governor_for(settings: TenantSettings) -> Governor:
     """The process's one governor of this app in this tenant; a changed quota makes a new one."""
     key = (cloud_of(settings).authority, settings.tenant_id.lower(), settings.client_id.lower())
     governor = _governors.get(key)
-    if governor is None or governor.costs.capacity != settings.write_quota:
-        governor = _governors[key] = Governor(settings.write_quota)
+    quota, window = settings.write_quota, settings.write_period
+    if governor is None or (governor.costs.capacity, governor.costs.rate) != (quota, quota / window):
+        governor = _governors[key] = Governor(quota, window)
     return governor
