@@ -35,7 +35,7 @@ import click
 @click.option("--port-base", type=click.IntRange(1024, 65530), help="First of five ports (default: any free ones).")
 @click.option("--http2", is_flag=True, help="Offer HTTP/2 on the Graph port.")
 @click.option("--watch-parent", is_flag=True, help="End when the process that started it is gone.")
-@click.option("--log-limit", type=click.IntRange(1), help="Keep only so many rows of the request log.")
+@click.option("--log-limit", type=click.IntRange(0), help="Keep only so many rows of the request log (0: none).")
 @click.option("--powerschool", "powerschool", multiple=True, metavar="NAME=VALUE",
               help="A setting of the PowerSchool server; VALUE is JSON or text.")  # fmt: skip
 @click.option("--entra", "entra", multiple=True, metavar="NAME=VALUE",

@@ -103,8 +103,8 @@ class TenantSettings(_Table):
     """`[tenants.NAME]`: one Entra tenant.
 
     `write_quota` is in writes per `write_period` seconds (Graph docs: throttling limits, directory objects: 3,000 in
-    150 s); `lag_horizon` the seconds a new object may stay invisible to reads. `authority` and `graph_url` are set for the cloud "custom" alone.
-    `client_secret_expires` is noted by hand, for `check` and `status` to warn in time.
+    150 s); `lag_horizon` the seconds a new object may stay invisible to reads. `authority` and `graph_url` are set for
+    the cloud "custom" alone. `client_secret_expires` is noted by hand, for `check` and `status` to warn in time.
     """
 
     name: str

@@ -40,11 +40,12 @@ class Entry(msgspec.Struct):
 
 
 class Journal:
-    """A log numbered from 1. With `limit` only the newest rows are kept; `dropped` counts the rest."""
+    """A log numbered from 1. With `limit` only the newest rows are kept (0: none); `dropped` counts the rest."""
 
     def __init__(self, clock: SandboxClock, limit: int | None = None) -> None:
         self._clock = clock
         self._rows: deque[Entry] = deque(maxlen=limit)
+        self._keeps = limit != 0
         self._last = 0
         self._open: set[int] = set()
 
@@ -88,6 +89,8 @@ class Journal:
         """
         number = self.reserve() if n is None else n
         self._open.discard(number)
+        if not self._keeps:
+            return number
         when = self._clock.now().timestamp()
         self._rows.append(
             Entry(
