@@ -27,7 +27,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     calendar year. `lead_days`: how long before its term a section is taken up. `people_only`: leave the enrollment
     lists out, for trying an identity rule; such a snapshot is never synced. `not_before`: an instant that has been; the
     snapshot's day is never earlier than it, whatever the clock says. `others`: the `schools` of other profiles, by
-    profile, with which this one may share none.
+    profile, with which this one may share none. `known`: the SIS ID of the school that an entry of `schools` meant in
+    the last accepted read; such an entry is no fault when the school is gone or has another name.
     """
 
     schools: str | tuple[str, ...] = "all"
@@ -37,6 +38,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     people_only: bool = False
     not_before: datetime | None = None
     others: dict[str, str | tuple[str, ...]] = {}
+    known: dict[str, str] = {}
 
 
 class SchoolChoice(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,12 +17,14 @@ BASELINE = table(BaselineRow)
 class Baseline(msgspec.Struct, kw_only=True):
     """Rows per resource and school (SIS ID; None: of the district) in the accepted snapshot of a school year.
 
-    `school_year`: first calendar year. `source_uuid`: the district it came from.
+    `school_year`: first calendar year. `source_uuid`: the district it came from. `named`: the SIS ID of the school
+    that each entry of the profile's `schools` means (empty where it takes all).
     """
 
     school_year: int
     rows: dict[tuple[Resource, str | None], int]
     source_uuid: str = ""
+    named: dict[str, str] = {}
 
 
 class Baselines:

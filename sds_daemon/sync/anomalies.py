@@ -68,19 +68,18 @@ def refuse_other_district(now: Baseline, accepted: Baseline | None) -> None:
 
 
 def find_anomalies(
-    snapshot: Snapshot, now: Baseline, accepted: Baseline | None, *, whole_district: bool
+    snapshot: Snapshot, now: Baseline, accepted: Baseline | None, *, whole_district: bool = False
 ) -> list[Anomaly]:
     """Every oddity of a snapshot whose counts are `now`, the whole ones first, then by school.
 
-    `whole_district`: the profile takes every school there is, so that one no longer listed has vanished; a school the
-    operator took out of the profile has not.
+    `whole_district`: the profile takes every school there is. One no longer listed has vanished, unless the operator
+    took it out of the profile.
     """
     found: list[Anomaly] = []
     if accepted is not None:
         if accepted.school_year != now.school_year:
             found.append(_new_year(snapshot))
-        if whole_district:
-            found += _vanished(snapshot, accepted)
+        found += _vanished(snapshot, accepted, None if whole_district else set(now.named.values()))
         found += _emptied(snapshot, now, accepted)
     named = {anomaly.school_id for anomaly in found}
     return [*found, *(each for each in _without_sections(snapshot) if each.school_id not in named)]
@@ -105,8 +104,9 @@ def _new_year(snapshot: Snapshot) -> Anomaly:
     return Anomaly(oddity=Oddity.NEW_YEAR, school_id=None, detail=detail)
 
 
-def _vanished(snapshot: Snapshot, accepted: Baseline) -> Iterator[Anomaly]:
-    schools = {school for _, school in accepted.rows if school is not None}
+def _vanished(snapshot: Snapshot, accepted: Baseline, wanted: set[str] | None) -> Iterator[Anomaly]:
+    """The accepted schools that are missing; of the `wanted` ones, where the profile does not take all."""
+    schools = {school for _, school in accepted.rows if school is not None and (wanted is None or school in wanted)}
     for school_id in sorted(schools - snapshot.schools.keys()):
         detail = "the source no longer lists this school; its classes and their members stay as they are"
         yield Anomaly(oddity=Oddity.VANISHED, school_id=school_id, detail=detail)

@@ -62,6 +62,7 @@ class Decision(msgspec.Struct, kw_only=True):
 def scope_of(job: Job, not_before: datetime | None = None) -> Scope:
     """What the profile wants read. `not_before`: an instant its runs have seen already."""
     profile = job.profile
+    accepted = job.store.baselines.get(profile.name)
     return Scope(
         schools=profile.schools,
         school_year=profile.school_year,
@@ -69,4 +70,5 @@ def scope_of(job: Job, not_before: datetime | None = None) -> Scope:
         include_preregistered=profile.include_preregistered,
         not_before=not_before,
         others=job.others,
+        known=accepted.named if accepted is not None else {},
     )

@@ -12,6 +12,7 @@ from sds_daemon.errors import SourceShrank
 from sds_daemon.plan.limits import Shrinkage, shrinkages
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import Snapshot
+from sds_daemon.roster.schools import entries_known_before, schools_meant
 from sds_daemon.store import Baseline, SourceStop
 from sds_daemon.sync.anomalies import (
     Anomaly,
@@ -51,10 +52,15 @@ def measure(
 
     Raises SafetyStop for another district's data, whatever its size, and SourceShrank for too few rows.
     """
-    now = baseline_of(snapshot, accepted)
+    entries = () if profile.schools == "all" else profile.schools
+    known = accepted.named if accepted is not None else {}
+    now = msgspec.structs.replace(
+        baseline_of(snapshot, accepted), named=schools_meant(snapshot.schools.values(), entries, known)
+    )
     refuse_other_district(now, accepted)
     anomalies = find_anomalies(snapshot, now, accepted, whole_district=profile.schools == "all")
-    notices = [_sentence(anomaly) for anomaly in anomalies if anomaly.suspends]
+    renamed = entries_known_before(snapshot.schools.values(), entries, known)
+    notices = [*(_sentence(anomaly) for anomaly in anomalies if anomaly.suspends), *renamed]
     if accepted is None or accepted.school_year != now.school_year:
         return Measure(
             first_sync=accepted is None,
@@ -70,7 +76,7 @@ def measure(
     if accept_shrink or approved is not None:
         words = [f"accepted a smaller source: {_words([each])}" for each in shrunk]
         words += [f"accepted: {_sentence(each)}" for each in anomalies if each.suspends]
-        return Measure(first_sync=False, baseline=now, anomalies=_minor(anomalies), notices=words)
+        return Measure(first_sync=False, baseline=now, anomalies=_minor(anomalies), notices=[*words, *renamed])
     if shrunk:
         raise SourceShrank(
             f"the source shrank: {_words(shrunk)}; nothing was touched",

@@ -78,3 +78,20 @@ def test_a_school_of_another_profile_is_refused_however_it_is_written(mine: str,
 def test_other_profiles_with_other_schools_or_faulty_entries_are_no_hindrance() -> None:
     scope = Scope(schools=("101", "103"), others={"pilot": ("Nowhere", "grove", "104"), "late": ("999999",)})
     assert set(schools_in_scope(SCHOOLS, scope)) == {"3", "5"}
+
+
+def test_a_school_that_was_known_and_is_gone_is_no_fault_while_another_is_left() -> None:
+    wanted = ("101", "Atlantis")
+    assert set(select_schools(SCHOOLS, wanted, {"Atlantis": "77"})) == {"3"}
+    with pytest.raises(ConfigurationError, match="Atlantis"):
+        select_schools(SCHOOLS, wanted, {"101": "3"})
+    with pytest.raises(ConfigurationError, match="none of Atlantis is listed any more"):
+        select_schools(SCHOOLS, ("Atlantis",), {"Atlantis": "77"})
+
+
+def test_a_school_that_was_known_and_has_another_name_now_is_meant_still() -> None:
+    assert set(select_schools(SCHOOLS, ("Old High",), {"Old High": "3"})) == {"3"}
+
+
+def test_an_entry_that_names_a_school_means_it_whatever_it_meant_before() -> None:
+    assert set(select_schools(SCHOOLS, ("North High",), {"North High": "4"})) == {"3"}

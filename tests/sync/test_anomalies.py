@@ -129,6 +129,38 @@ def test_a_school_no_longer_listed_is_named_unless_the_operator_took_it_out() ->
     assert against(snapshot({LARGE: 400}), chosen=chosen).anomalies == []
 
 
+NAMED = profile(schools=("School 1", "School 2"))
+
+
+def test_a_named_school_no_longer_listed_is_named_as_well_and_stays_known() -> None:
+    accepted = measure(snapshot(BEFORE), None, NAMED).baseline
+    assert accepted.named == {"School 1": LARGE, "School 2": SMALL}
+    found = measure(snapshot({LARGE: 400}), accepted, NAMED)
+    assert codes(found) == {IssueCode.SCHOOL_VANISHED: Ref(RecordKind.SCHOOL, SMALL)}
+    assert list(found.suspended) == [SMALL]
+    assert "'School 2' in `schools` is no longer listed" in found.notices[-1]
+    assert found.baseline.named == accepted.named
+    assert codes(measure(snapshot({LARGE: 400}), found.baseline, NAMED)) == codes(found)
+    taken_out = measure(snapshot({LARGE: 400}), found.baseline, profile(schools=("School 1",)))
+    assert (taken_out.anomalies, taken_out.baseline.named) == ([], {"School 1": LARGE})
+
+
+def test_a_named_school_accepted_as_gone_is_known_still() -> None:
+    accepted = measure(snapshot(BEFORE), None, NAMED).baseline
+    gone = measure(snapshot({LARGE: 400}), accepted, NAMED, accept_shrink=True)
+    later = measure(snapshot({LARGE: 400}), gone.baseline, NAMED)
+    assert (later.anomalies, later.baseline.named) == ([], accepted.named)
+
+
+def test_a_named_school_that_has_another_name_now_is_followed() -> None:
+    accepted = measure(snapshot(BEFORE), None, NAMED).baseline
+    renamed = snapshot(BEFORE)
+    renamed.schools[SMALL] = School(id=SMALL, name="Elm", number="7")
+    found = measure(renamed, accepted, NAMED)
+    assert (found.anomalies, found.suspended, found.baseline.named) == ([], {}, accepted.named)
+    assert found.notices == ["the school written as 'School 2' in `schools` is now called Elm (7): change config.toml"]
+
+
 def test_a_new_year_is_announced_once_and_removes_nothing_whatever_its_size() -> None:
     tiny = snapshot({LARGE: 30, SMALL: 20}, {LARGE: 1, SMALL: 1}, year=SchoolYear(2027))
     found = against(tiny)

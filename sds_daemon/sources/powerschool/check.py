@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import ConfigurationError, SourceError
+from sds_daemon.roster.schools import entries_known_before
 from sds_daemon.sources.base import Finding, Scope, fault, no_progress
 from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session, certificate_fault, tls_context
 from sds_daemon.sources.powerschool.desk import Desk
@@ -162,6 +163,8 @@ async def _check_scope(
         chosen = schools_in_scope(schools, scope)
     except ConfigurationError as error:
         raise _Failed(fault("schools", error)) from error
+    for sentence in entries_known_before(schools, () if scope.schools == "all" else scope.schools, scope.known):
+        yield Finding(level="warning", topic="schools", message=sentence)
     named = ", ".join(f"{school.name} ({school.number})" for school in choosable(chosen.values()))
     yield Finding(level="ok", topic="schools", message=f"{len(chosen)} chosen: {named}", data={"ids": sorted(chosen)})
     today = clock.today(facts.timezone)

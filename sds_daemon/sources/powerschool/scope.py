@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sds_daemon.errors import ConfigurationError
 from sds_daemon.roster.records import School
+from sds_daemon.roster.schools import schools_named
 from sds_daemon.sources.base import Scope
 
 DISTRICT_OFFICE = "0"
@@ -19,10 +20,14 @@ def choosable(schools: Iterable[School]) -> list[School]:
     return sorted(real, key=lambda school: (school.name.casefold(), school.number, school.id))
 
 
-def select_schools(schools: Iterable[School], wanted: str | tuple[str, ...]) -> dict[str, School]:
+def select_schools(
+    schools: Iterable[School], wanted: str | tuple[str, ...], known: Mapping[str, str] | None = None
+) -> dict[str, School]:
     """The schools named, keyed by id: all of them, or by name (whole, any case) or school number.
 
-    Raises ConfigurationError that lists every entry that names no school or several, and the choices.
+    An entry of `known` that names none means the school with that id, or nothing where that is gone. Raises
+    ConfigurationError that lists every other entry that names no school or several, and the choices; and when none of
+    the schools is left.
     """
     real = choosable(schools)
     if not real:
@@ -36,11 +41,16 @@ def select_schools(schools: Iterable[School], wanted: str | tuple[str, ...]) -> 
     chosen: dict[str, School] = {}
     faults: list[str] = [] if entries else ["schools = [] names no school"]
     for entry in entries:
-        found = _named(real, entry)
-        if len(found) == 1:
+        found = schools_named(real, entry)
+        remembered = (known or {}).get(entry)
+        if not found and remembered is not None:
+            chosen.update({school.id: school for school in real if school.id == remembered})
+        elif len(found) == 1:
             chosen[found[0].id] = found[0]
         else:
             faults.append(_fault(entry, found))
+    if not chosen and not faults:
+        faults.append(f"schools: none of {', '.join(entries)} is listed any more")
     if faults:
         raise ConfigurationError("; ".join(faults), remedy=f'set schools to "all" or to some of: {_listed(real)}')
     return chosen
@@ -52,7 +62,7 @@ def schools_in_scope(schools: Iterable[School], scope: Scope) -> dict[str, Schoo
     Raises ConfigurationError as select_schools does, and for each school that `scope.others` names as well.
     """
     real = choosable(schools)
-    chosen = select_schools(real, scope.schools)
+    chosen = select_schools(real, scope.schools, scope.known)
     faults = []
     for profile, wanted in sorted(scope.others.items()):
         both = [school for school in _meant(real, wanted) if school.id in chosen]
@@ -67,13 +77,8 @@ def _meant(schools: list[School], wanted: str | tuple[str, ...]) -> list[School]
     """Whatever another profile's entries mean; an entry that means none or several is that profile's own fault."""
     if wanted == "all":
         return schools
-    found = (_named(schools, entry) for entry in wanted)
+    found = (schools_named(schools, entry) for entry in wanted)
     return list({named[0].id: named[0] for named in found if len(named) == 1}.values())
-
-
-def _named(schools: list[School], entry: str) -> list[School]:
-    wanted = entry.strip().casefold()
-    return [school for school in schools if wanted and wanted in (school.name.casefold(), school.number.casefold())]
 
 
 def _fault(entry: str, found: list[School]) -> str:
