@@ -131,6 +131,7 @@ _CONTENTS: Mapping[str, object] = {
     "GET /_sandbox/powerschool/school-day": "operations of a school day, to be posted to change as they are",
     "GET, POST /_sandbox/powerschool/settings": "how the server behaves, such as maintenance and the v1 access level",
     "GET /_sandbox/entra/state": "users, groups with owners and members, schools, licences",
+    "GET /_sandbox/entra/sizes": "how many users, groups by owners and members, schools and their members",
     "POST /_sandbox/entra/change": {
         "body": 'an operation, or a list of them: [{"op": NAME, ARGUMENTS}]',
         "operations": tenant_operations(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ class Administration:
         """HTTP status and JSON value for one request."""
         if (method, path) == ("GET", "state"):
             return 200, state(self._tenant)
+        if (method, path) == ("GET", "sizes"):
+            return 200, sizes(self._tenant)
         if (method, path) == ("POST", "change"):
             return self._change(body)
         if (method, path) == ("GET", "secrets"):
@@ -48,7 +51,7 @@ class Administration:
         if (method, path) == ("DELETE", "statistics"):
             self._throttle.statistics = Statistics()
             return 200, {}
-        if path in ("state", "change", "secrets", "settings", "statistics"):
+        if path in ("state", "sizes", "change", "secrets", "settings", "statistics"):
             return 405, {"error": f"{method} is not possible here"}
         return 404, {"error": f"there is no /_sandbox/entra/{path}"}
 
@@ -86,6 +89,21 @@ def state(tenant: Tenant) -> dict[str, Any]:
         "schools": [_school(tenant, unit) for unit in units if unit.edu is not None],
         "administrativeUnits": [{**_common(unit), "members": sorted(unit.members)} for unit in units],
         "subscribedSkus": subscribed(tenant),
+    }
+
+
+def sizes(tenant: Tenant) -> dict[str, Any]:
+    """How much there is. `groups`: how many groups have how many owners and members, as [owners, members, groups]."""
+    directory = tenant.directory
+    groups = Counter((len(group.owners), len(group.members)) for group in directory.groups.by_id.values())
+    schools = [unit for unit in directory.units.by_id.values() if unit.edu is not None]
+    inside = Counter(object_id in directory.users.by_id for unit in schools for object_id in unit.members)
+    return {
+        "users": len(directory.users.by_id),
+        "groups": [[*counts, many] for counts, many in sorted(groups.items())],
+        "schools": len(schools),
+        "school_users": inside[True],
+        "school_classes": inside[False],
     }
 
 
