@@ -19,7 +19,7 @@ from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Directory, Link, Links, Membership, Memberships, Store
 from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF
 from sds_daemon.sync.world import IssueList
-from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, DirectoryUser
+from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, DirectoryUser, NewPassword
 
 SUCCESS = frozenset({Result.DONE, Result.ALREADY})
 ADD_KINDS = frozenset(ADD.values())
@@ -37,28 +37,30 @@ UPDATES = frozenset({ChangeKind.UPDATE_SCHOOL, ChangeKind.UPDATE_USER, ChangeKin
 
 
 class PasswordFile:
-    """The hand-out list of a profile's new accounts: CSV, mode 0600, each line fsynced before its request goes out."""
+    """The hand-out list of a profile's new accounts: CSV, mode 0600, each line on the disk before its request goes out."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
 
-    def append(self, ref: Ref, upn: str, password: str) -> None:
-        """Add a line. Raises StateError when the file cannot be written: then no account is made."""
+    def append(self, passwords: Sequence[NewPassword]) -> None:
+        """Add lines. Raises StateError when the file cannot be written: then no account is made."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as stream:
                 os.fchmod(descriptor, 0o600)
-                new = stream.tell() == 0
-                if new:
+                empty = stream.tell() == 0
+                if empty:
                     give_to_folder_owner(self._path)
                     csv.writer(stream).writerow(["created", "kind", "sis_id", "user_principal_name", "password"])
                 stamp = self._clock.now().astimezone(UTC).isoformat(timespec="seconds")
-                csv.writer(stream).writerow([stamp, ref.kind.value, ref.sis_id, upn, password])
+                csv.writer(stream).writerows(
+                    [stamp, new.ref.kind.value, new.ref.sis_id, new.upn, new.password] for new in passwords
+                )
                 stream.flush()
                 os.fsync(stream.fileno())
-            if new:
+            if empty:
                 self._keep_name()
         except OSError as error:
             raise StateError(
@@ -115,17 +117,22 @@ class RunLedger:
         self._store.runs.intend(self._run_id, changes)
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Record outcomes and what follows from them, in this order: links, memberships, the change itself.
+        """Record outcomes and what follows from them in one transaction: links, memberships, the changes themselves.
 
-        A crash in between leaves the change unsettled, and the next run finds the link and settles nothing twice.
+        A crash before it ends leaves the changes unsettled, and the next run finds the objects by their names.
         """
         succeeded = [outcome for outcome in outcomes if outcome.result in SUCCESS]
-        self._link(succeeded)
-        self._restore(outcomes)
-        self._write_attributes(succeeded)
-        self._memberships.add([_membership(o.change) for o in succeeded if o.change.kind in ADD_KINDS], self._run_id)
-        self._memberships.remove([_membership(o.change) for o in succeeded if o.change.kind in REMOVE_KINDS])
-        self._store.runs.settle(self._run_id, outcomes)
+        added = [_membership(o.change) for o in succeeded if o.change.kind in ADD_KINDS]
+        removed = [_membership(o.change) for o in succeeded if o.change.kind in REMOVE_KINDS]
+        with self._store.transaction():
+            self._link(succeeded)
+            self._restore(outcomes)
+            self._write_attributes(succeeded)
+            if added:
+                self._memberships.add(added, self._run_id)
+            if removed:
+                self._memberships.remove(removed)
+            self._store.runs.settle(self._run_id, outcomes)
         for outcome in outcomes:
             self._count(outcome)
         self._on_settled(len(outcomes))
@@ -134,34 +141,32 @@ class RunLedger:
         """The linked object, also one made earlier in this run."""
         return self._objects.get(ref)
 
-    def keep_password(self, ref: Ref, upn: str, password: str) -> None:
-        """Write the hand-out line, unless the profile keeps none."""
+    def keep_passwords(self, passwords: Sequence[NewPassword]) -> None:
+        """Write the hand-out lines, unless the profile keeps none."""
         if self._passwords is not None:
-            self._passwords.append(ref, upn, password)
+            self._passwords.append(passwords)
 
     def _link(self, outcomes: Sequence[Outcome]) -> None:
-        links = [self._new_link(o) for o in outcomes if o.change.kind in MAKES_LINK and o.object_id]
-        self._links.put(links)
-        self._objects.update({link.ref: link.object_id for link in links})
-        for outcome in outcomes:
-            if outcome.change.kind in MAKES_LINK and outcome.object_id:
-                self._remember(outcome.change, outcome.object_id)
         for outcome in outcomes:
             if "mail" in outcome.extra:
                 self.group_mail[outcome.change.subject] = str(outcome.extra["mail"])
+        made = [outcome for outcome in outcomes if outcome.change.kind in MAKES_LINK and outcome.object_id]
+        if made:
+            self._links.put([self._new_link(outcome) for outcome in made])
+            self._objects.update({outcome.change.subject: outcome.object_id or "" for outcome in made})
+            self._remember(made)
 
-    def _remember(self, change: Change, object_id: str) -> None:
-        """Put a new object into the directory cache at once: reads may not show it for minutes."""
-        values = change.values
-        if change.subject.kind is RecordKind.SCHOOL:
-            name = str(values.get("display_name", ""))
-            self._directory.remember_school(DirectorySchool(id=object_id, display_name=name))
-        elif change.subject.kind is RecordKind.SECTION:
-            alias, name = str(values.get("mail_nickname", "")), str(values.get("display_name", ""))
-            self._directory.remember_group(DirectoryGroup(id=object_id, display_name=name, mail_nickname=alias))
-        elif "user_principal_name" in values:
-            upn, alias = str(values["user_principal_name"]), str(values["mail_nickname"])
-            self._directory.remember_user(DirectoryUser(id=object_id, upn=upn, mail_nickname=alias))
+    def _remember(self, made: Sequence[Outcome]) -> None:
+        """Put new objects into the directory cache at once: reads may not show them for minutes."""
+        schools = [_school(o) for o in made if o.change.subject.kind is RecordKind.SCHOOL]
+        groups = [_group(o) for o in made if o.change.subject.kind is RecordKind.SECTION]
+        users = [_user(o) for o in made if "user_principal_name" in o.change.values]
+        if schools:
+            self._directory.remember_schools(schools)
+        if groups:
+            self._directory.remember_groups(groups)
+        if users:
+            self._directory.remember_users(users)
 
     def _restore(self, outcomes: Sequence[Outcome]) -> None:
         """A group brought back is there again; one that was not in the recycle bin is gone for good."""
@@ -190,8 +195,12 @@ class RunLedger:
         )
 
     def _write_attributes(self, outcomes: Sequence[Outcome]) -> None:
-        self._links.write_many({o.change.subject: o.change.values for o in outcomes if o.change.kind in UPDATES})
-        self._links.licensed([o.change.subject for o in outcomes if o.change.kind is ChangeKind.ASSIGN_LICENSE])
+        written = {o.change.subject: o.change.values for o in outcomes if o.change.kind in UPDATES}
+        licensed = [o.change.subject for o in outcomes if o.change.kind is ChangeKind.ASSIGN_LICENSE]
+        if written:
+            self._links.write_many(written)
+        if licensed:
+            self._links.licensed(licensed)
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.result in SUCCESS:
@@ -209,6 +218,21 @@ def issue_of(outcome: Outcome) -> Issue:
     code = IssueCode(outcome.code) if outcome.code in set(IssueCode) else IssueCode.REFUSED
     about = f" ({change.subject})" if change.member is not None else ""
     return Issue(ref=ref, code=code, detail=f"{change.kind.value}{about}: {outcome.detail}", severity=Severity.ERROR)
+
+
+def _school(made: Outcome) -> DirectorySchool:
+    return DirectorySchool(id=made.object_id or "", display_name=str(made.change.values.get("display_name", "")))
+
+
+def _group(made: Outcome) -> DirectoryGroup:
+    values = made.change.values
+    alias, name = str(values.get("mail_nickname", "")), str(values.get("display_name", ""))
+    return DirectoryGroup(id=made.object_id or "", display_name=name, mail_nickname=alias)
+
+
+def _user(made: Outcome) -> DirectoryUser:
+    upn, alias = str(made.change.values["user_principal_name"]), str(made.change.values["mail_nickname"])
+    return DirectoryUser(id=made.object_id or "", upn=upn, mail_nickname=alias)
 
 
 def _membership(change: Change) -> Membership:

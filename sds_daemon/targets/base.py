@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -137,6 +137,14 @@ class DirectoryCache(Protocol):
         """The read is whole: store its delta link, and after begin_full drop what was not seen."""
 
 
+class NewPassword(NamedTuple):
+    """The first password of an account about to be made."""
+
+    ref: Ref
+    upn: str
+    password: str
+
+
 class Ledger(Protocol):
     """Stores intentions before requests go out and outcomes when answers come back. Durable when a call returns."""
 
@@ -149,8 +157,8 @@ class Ledger(Protocol):
     def object_id(self, ref: Ref) -> str | None:
         """The directory object a SIS record is linked to, also one linked earlier in this run."""
 
-    def keep_password(self, ref: Ref, upn: str, password: str) -> None:
-        """Fsync a new account's password to the hand-out file (mode 0600) before its request goes out."""
+    def keep_passwords(self, passwords: Sequence[NewPassword]) -> None:
+        """Fsync new accounts' passwords to the hand-out file (mode 0600) before their requests go out."""
 
 
 class RefreshReport(msgspec.Struct, kw_only=True):

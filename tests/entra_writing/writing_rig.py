@@ -21,6 +21,7 @@ from sds_daemon.sandbox.entra import EntraOptions, EntraSandbox
 from sds_daemon.sandbox.faults import FaultPlan
 from sds_daemon.sandbox.journal import Journal
 from sds_daemon.sandbox.serving import Servers
+from sds_daemon.targets.base import NewPassword
 from sds_daemon.targets.entra.target import EntraTarget
 
 SOURCE = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -153,9 +154,9 @@ class MemoryLedger:
     def object_id(self, ref: Ref) -> str | None:
         return self.ids.get(ref)
 
-    def keep_password(self, ref: Ref, upn: str, password: str) -> None:
-        self.passwords.append((ref, upn, password))
-        self.events.append(("password", ref))
+    def keep_passwords(self, passwords: Sequence[NewPassword]) -> None:
+        self.passwords += [tuple(new) for new in passwords]
+        self.events += [("password", new.ref) for new in passwords]
 
     def of(self, change: Change) -> Outcome:
         return self.outcomes[change.key]

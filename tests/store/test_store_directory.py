@@ -217,9 +217,9 @@ def test_a_full_education_read_takes_away_parts_and_leaves_users(cache: Director
 
 def test_objects_just_made_survive_a_full_read_that_does_not_show_them_yet(store: Store, clock: FixedClock) -> None:
     cache = store.directory(TENANT, lag=timedelta(minutes=15))
-    cache.remember_user(FULL)
-    cache.remember_group(DirectoryGroup(id="g-1", mail_nickname="a", anchor=anchor(RecordKind.SECTION, "9")))
-    cache.remember_school(DirectorySchool(id="s-1", display_name="Hill"))
+    cache.remember_users([FULL])
+    cache.remember_groups([DirectoryGroup(id="g-1", mail_nickname="a", anchor=anchor(RecordKind.SECTION, "9"))])
+    cache.remember_schools([DirectorySchool(id="s-1", display_name="Hill")])
     clock.advance(timedelta(minutes=14))
     for name in ("users", "education", "groups", "schools"):
         cache.begin_full(name)

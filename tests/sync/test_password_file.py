@@ -13,6 +13,7 @@ import pytest
 from sds_daemon.errors import StateError
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.sync.ledger import PasswordFile
+from sds_daemon.targets.base import NewPassword
 
 
 class Noon:
@@ -36,9 +37,9 @@ def test_each_line_and_a_new_files_name_are_on_the_disk(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", noted)
     path = tmp_path / "state" / "passwords-pilot.csv"
     file = PasswordFile(path, Noon())  # type: ignore[arg-type]
-    file.append(Ref(RecordKind.STUDENT, "7"), "a@contoso.edu", "x,1")
+    file.append([NewPassword(Ref(RecordKind.STUDENT, "7"), "a@contoso.edu", "x,1")])
     assert kept == [path, path.parent]
-    file.append(Ref(RecordKind.TEACHER, "7"), "b@contoso.edu", "y")
+    file.append([NewPassword(Ref(RecordKind.TEACHER, "7"), "b@contoso.edu", "y")])
     assert kept == [path, path.parent, path]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
@@ -52,5 +53,5 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_state(tmp_path: Path) 
     (tmp_path / "passwords.csv").mkdir()
     with pytest.raises(StateError, match="no account is made without it"):
         PasswordFile(tmp_path / "passwords.csv", Noon()).append(  # type: ignore[arg-type]
-            Ref(RecordKind.STUDENT, "7"), "a@contoso.edu", "x"
+            [NewPassword(Ref(RecordKind.STUDENT, "7"), "a@contoso.edu", "x")]
         )

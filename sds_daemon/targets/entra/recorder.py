@@ -9,7 +9,7 @@ from contextlib import suppress
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Progress
-from sds_daemon.targets.base import Ledger
+from sds_daemon.targets.base import Ledger, NewPassword
 from sds_daemon.targets.entra.batch import Item
 
 _Key = tuple[ChangeKind, Ref, Ref | None]
@@ -29,25 +29,24 @@ class Recorder:
         self._ledger = ledger
         self._progress = progress
         self._settling: list[Outcome] = []
-        self._passwords: dict[_Key, tuple[str, str]] = {}
+        self._passwords: dict[_Key, NewPassword] = {}
         self._flush_due = False
         self.failure: BaseException | None = None
 
     def before_send(self, items: Sequence[Item]) -> None:
         """Called by the executor right before a batch is posted."""
         self.flush()
-        for item in items:
-            for change in item.changes if self._passwords else ():
-                kept = self._passwords.pop(change.key, None)
-                if kept is not None:
-                    self._ledger.keep_password(change.subject, *kept)
+        changes = [change for item in items for change in item.changes] if self._passwords else []
+        passwords = [self._passwords.pop(change.key) for change in changes if change.key in self._passwords]
+        if passwords:
+            self._ledger.keep_passwords(passwords)
         changes = [change for item in items for change in item.changes if change.key in self._open]
         if changes:
             self._ledger.intend(changes)
 
     def keep_password(self, change: Change, upn: str, password: str) -> None:
         """Have a password written to the hand-out file just before its request goes out."""
-        self._passwords[change.key] = (upn, password)
+        self._passwords[change.key] = NewPassword(change.subject, upn, password)
 
     def settle(self, outcome: Outcome) -> None:
         """Note the outcome of a change. A second one for the same change is dropped."""
