@@ -14,14 +14,14 @@ from sds_daemon.clock import Clock
 from sds_daemon.config.exposure import exposures
 from sds_daemon.config.neighbours import neighbours
 from sds_daemon.config.settings import Profile, Settings, SourceSettings, TenantSettings
-from sds_daemon.errors import LeaseHeld, SdsError, UsageError
+from sds_daemon.errors import AtRest, LeaseHeld, SdsError
 from sds_daemon.plan.attributes import EXTENSION_ATTRIBUTES
 from sds_daemon.sources.base import Finding, Progress, SchoolChoice, Source, fault, no_progress
 from sds_daemon.store import Store, copy_database
 from sds_daemon.sync.asking import Asked, explain_present
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.focus import Focus
-from sds_daemon.sync.job import Decision, Job, scope_of
+from sds_daemon.sync.job import Decision, Job, refuse_paused, scope_of
 from sds_daemon.sync.reconcile import Reconciliation, reconcile
 from sds_daemon.sync.standing import announce
 from sds_daemon.sync.summary import RunSummary
@@ -99,7 +99,7 @@ async def sync_profile(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = no_progress,
 ) -> tuple[RunSummary, Decision | None]:
-    """One cycle that writes. Raises SdsError; UsageError for a disabled or paused profile.
+    """One cycle that writes. Raises SdsError; AtRest for a disabled or paused profile.
 
     What it changes of the profile's standing is told to daemon.notify_command.
     """
@@ -125,17 +125,12 @@ async def telling(settings: Settings, profile: Profile, store: Store) -> AsyncIt
 
 
 def refuse_idle(profile: Profile, store: Store) -> None:
-    """Raises UsageError for a profile that is disabled in the configuration or paused by a command."""
+    """Raises AtRest for a profile that is disabled in the configuration or paused by a command."""
     if not profile.enabled:
-        raise UsageError(
+        raise AtRest(
             f"profile {profile.name} is disabled", remedy=f"sds-daemon profiles enable {profile.name}, then try again"
         )
-    state = store.profiles.state(profile.name)
-    if state.paused:
-        raise UsageError(
-            f"profile {profile.name} is paused: {state.pause_reason}",
-            remedy=f"sds-daemon profiles resume {profile.name}, then try again",
-        )
+    refuse_paused(store, profile.name)
 
 
 @asynccontextmanager
@@ -168,12 +163,12 @@ async def undo_profile(
 ) -> tuple[RunSummary, Undoing]:
     """Pause the profile and take back what a run of it added. Raises SdsError.
 
-    That it is paused is told to daemon.notify_command.
+    That it is paused is told to daemon.notify_command, before anything is written.
     """
     doing = working(settings, profile, store, clock, priority="interactive")
     async with telling(settings, profile, store), doing as job:
         job.stop, job.progress = stop, progress
-        return await undo_run(job, run)
+        return await undo_run(job, run, tell=lambda: announce(store, profile, settings.daemon.notify_command))
 
 
 async def preview_undo(

@@ -3,6 +3,7 @@
     SdsError
     ├── ConfigurationError      the operator's files or typing; exit code 2
     │   └── UsageError          a command asked for something that is not there (profile, run, person)
+    │       └── AtRest          the profile is disabled or paused
     ├── SourceError             PowerSchool; exit code 3
     │   ├── SourceUnreachable   network, TLS, time-out: trying again may help
     │   ├── SourceDown          maintenance page, HTML where JSON belongs
@@ -48,6 +49,10 @@ class ConfigurationError(SdsError):
 
 class UsageError(ConfigurationError):
     """The command line names something that does not exist or does not fit."""
+
+
+class AtRest(UsageError):
+    """The profile is disabled in the configuration, or paused until a person resumes it."""
 
 
 class SourceError(SdsError):

@@ -14,7 +14,7 @@ from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile, Settings
 from sds_daemon.daemon.notify import Notifier
 from sds_daemon.daemon.schedule import Schedule
-from sds_daemon.errors import Interrupted, LeaseHeld, SdsError, StateError
+from sds_daemon.errors import AtRest, Interrupted, LeaseHeld, SdsError, StateError
 from sds_daemon.store import ProfileState, Store
 from sds_daemon.store.profiles import QUARANTINED
 from sds_daemon.sync.summary import RunSummary
@@ -139,6 +139,9 @@ class Service:
                 return HELD_ELSEWHERE_SECONDS
             except Interrupted:
                 pass
+            except AtRest as error:
+                logger.bind(profile=name, action="rest").info("{}", error)
+                return FAILURE_SECONDS
             except SdsError as error:
                 return await self._failed(name, before, str(error))
             except Exception as error:  # noqa: BLE001 - a defect in a cycle must not end the service

@@ -94,12 +94,22 @@ class Profiles:
         with self._database.write() as connection:
             return _store(connection, profile, ProfileState(since=self._clock.now()))
 
-    def pause(self, profile: str, reason: str) -> ProfileState:
-        """Stop a profile until `resume`. `reason` is one sentence without names of people; the first pause counts."""
+    def pause(self, profile: str, reason: str) -> bool:
+        """Stop a profile until `resume`. `reason` is one sentence without names of people; the first pause counts.
+
+        Returns whether it was not paused before.
+        """
         with self._database.write() as connection:
             before = _load(connection, profile)
-            since = before.paused_since or self._clock.now()
-            return _set_pause(connection, profile, before, since, before.pause_reason or reason)
+            if not before.paused:
+                _set_pause(connection, profile, before, self._clock.now(), reason)
+            return not before.paused
+
+    def restate_pause(self, profile: str, reason: str) -> ProfileState:
+        """Say anew why a profile is paused, as of when it has been. Nothing for one that a person has resumed."""
+        with self._database.write() as connection:
+            before = _load(connection, profile)
+            return _set_pause(connection, profile, before, before.paused_since, reason) if before.paused else before
 
     def resume(self, profile: str) -> ProfileState:
         """End a pause. Failures and quarantine are left as they are."""

@@ -18,7 +18,7 @@ from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_foun
 from sds_daemon.sync.focus import Focus, narrow
 from sds_daemon.sync.gate import gate, keep_held, refuse_many_issues
 from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
-from sds_daemon.sync.job import Decision, Job, scope_of
+from sds_daemon.sync.job import Decision, Job, refuse_paused, scope_of
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.measure import Measure, measure
@@ -43,6 +43,8 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     """
     started = time.monotonic()
     with nullcontext() if job.preview else job.store.lease(job.profile.name) as lease:
+        if not job.preview:
+            refuse_paused(job.store, job.profile.name)
         job, widened = relaxed(stopping_without(lease, job))
         run = Run(job, started)
         run.notices += widened

@@ -10,6 +10,7 @@ import msgspec
 
 from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile
+from sds_daemon.errors import AtRest
 from sds_daemon.plan.change import Plan, Withheld
 from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Progress, Scope, Source, no_progress
@@ -72,3 +73,16 @@ def scope_of(job: Job, not_before: datetime | None = None) -> Scope:
         others=job.others,
         known=accepted.named if accepted is not None else {},
     )
+
+
+def refuse_paused(store: Store, profile: str) -> None:
+    """Raises AtRest for a profile that a command has paused.
+
+    To be asked again under the lease: whoever pauses a profile holds it.
+    """
+    state = store.profiles.state(profile)
+    if state.paused:
+        raise AtRest(
+            f"profile {profile} is paused: {state.pause_reason}",
+            remedy=f"sds-daemon profiles resume {profile}, then try again",
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sds_daemon.errors import TargetRefused, UsageError
 from sds_daemon.roster.proof import Proof
-from sds_daemon.roster.records import RecordKind, SchoolYear, Snapshot
+from sds_daemon.roster.records import RecordKind, Ref, SchoolYear, Snapshot
+from sds_daemon.store import Membership, Role
 from sds_daemon.sync.hand_edits import PERSON_KINDS
 from sds_daemon.sync.job import Job
 from sds_daemon.sync.matching import MatchResult
-from sds_daemon.sync.world import IssueList, World
+from sds_daemon.sync.world import IssueList, Managed, World
 from sds_daemon.targets.base import TenantFacts
 
 RECENT = 1000
@@ -27,7 +30,7 @@ def source_of(job: Job, tenant_id: str) -> str:
 
 
 async def recorded_world(job: Job, source_uuid: str, facts: TenantFacts) -> World:
-    """Links and managed memberships, the directory brought up to date, and a snapshot of nothing at all.
+    """Links, managed memberships and those removed by hand, the directory up to date, and a snapshot of nothing at all.
 
     Nothing may be concluded from what is not in that snapshot.
     """
@@ -51,6 +54,7 @@ async def recorded_world(job: Job, source_uuid: str, facts: TenantFacts) -> Worl
     deleted = directory.deleted("group", [link.object_id for link in sections.values()])
     world.blocked = {ref for ref, link in sections.items() if link.object_id in deleted}
     world.managed = memberships.by_container(job.profile.name)
+    world.absent = _by_container(memberships.absent(job.profile.name, job.clock.now()))
     return world
 
 
@@ -63,6 +67,13 @@ async def permitted_facts(job: Job) -> TenantFacts:
             remedy="grant these application permissions in Entra and give admin consent",
         )
     return facts
+
+
+def _by_container(rows: Iterable[Membership]) -> Managed:
+    found: defaultdict[Ref, set[tuple[Role, Ref]]] = defaultdict(set)
+    for row in rows:
+        found[row.container].add((row.role, row.member))
+    return {container: frozenset(pairs) for container, pairs in found.items()}
 
 
 def _nothing_read(job: Job, source_uuid: str) -> Snapshot:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import msgspec
 from loguru import logger
 
-from sds_daemon.errors import LeaseHeld, SdsError, UsageError
+from sds_daemon.errors import SdsError, UsageError
 from sds_daemon.plan.attributes import EDUCATION_ANCHOR
 from sds_daemon.plan.change import REMOVALS, Change, Plan, Reason, Result
 from sds_daemon.plan.issues import Severity
 from sds_daemon.plan.limits import hold_excess
 from sds_daemon.roster.records import Ref
-from sds_daemon.store import Link, Membership, ProfileState, RunRecord, Store
+from sds_daemon.store import Link, Membership, Role, RunRecord, Store
 from sds_daemon.store.held import APPLYING, APPROVED
 from sds_daemon.sync.gate import extent_of
 from sds_daemon.sync.hand_edits import counted
@@ -58,16 +58,20 @@ class Undoing(msgspec.Struct, kw_only=True):
     paused: bool = False
 
 
-async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
+async def _untold() -> None:
+    """Nobody to be told."""
+
+
+async def undo_run(job: Job, number: int, tell: Callable[[], Awaitable[None]] = _untold) -> tuple[RunSummary, Undoing]:
     """Pause the profile, then take back what run `number` of it added. Raises UsageError, LeaseHeld, SdsError.
 
     Accounts, schools and groups stay, and so do licences. The limits of the profile hold; its policy does not: it is
-    about what the source says, and this is a person's word.
+    about what the source says, and this is a person's word. `tell` is called once it is known that the profile stays
+    paused, before anything is written.
     """
     started, store, name = time.monotonic(), job.store, job.profile.name
     undone = undoable(store, name, number)
-    before = store.profiles.state(name)
-    with nullcontext() if job.preview else _paused_and_leased(store, name, number):
+    with nullcontext(False) if job.preview else _leased_and_paused(store, name, number) as newly_paused:
         store.runs.mark_crashed(name)
         run_id = store.runs.begin(name, undone.source_uuid, undone.tenant_id, kind=UNDO)
         summary = RunSummary(run=run_id, profile=name, status=FAILED)
@@ -77,11 +81,15 @@ async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
             undoing = gated(world, plan_undo(world, store, number))
             summary.held_number = keep_held(store, name, run_id, undoing)
             if not job.preview:
+                undoing.paused = _stays_paused(job, run_id, undoing, newly_paused=newly_paused)
+                if undoing.paused:
+                    await tell()
                 await _apply(job, world, run_id, undoing, summary)
-            undoing.paused = _stays_paused(job, before, undoing)
             _close(job, world, undoing, summary)
         except SdsError as error:
             store.runs.finish(run_id, FAILED, summary.as_json(), str(error))
+            if newly_paused:
+                store.profiles.restate_pause(name, f"taking run {number} back failed: {error.message}")
             raise
         finally:
             summary.seconds = round(time.monotonic() - started, 3)
@@ -89,32 +97,23 @@ async def undo_run(job: Job, number: int) -> tuple[RunSummary, Undoing]:
 
 
 @contextmanager
-def _paused_and_leased(store: Store, profile: str, number: int) -> Iterator[None]:
-    """The profile is paused first, so that no cycle begins in between; not where another process is at work on it."""
-    before = store.profiles.state(profile)
-    store.profiles.pause(profile, f"run {number} was taken back")
-    try:
-        lease = store.lease(profile).__enter__()
-    except LeaseHeld:
-        _pause_as_before(store, profile, before)
-        raise
-    with ExitStack() as ending:
-        ending.push(lease)
-        yield
+def _leased_and_paused(store: Store, profile: str, number: int) -> Iterator[bool]:
+    """Whether the profile is paused only now. Under the lease, where no cycle runs and a cycle asks for pauses."""
+    with store.lease(profile):
+        yield store.profiles.pause(profile, f"run {number} is being taken back")
 
 
-def _stays_paused(job: Job, before: ProfileState, undoing: Undoing) -> bool:
-    """Where nothing is taken back, the profile goes on as before."""
-    if not job.preview and not undoing.plan.changes and not undoing.plan.held:
-        _pause_as_before(job.store, job.profile.name, before)
-    return job.store.profiles.state(job.profile.name).paused
-
-
-def _pause_as_before(store: Store, profile: str, before: ProfileState) -> None:
-    if before.paused:
-        store.profiles.pause(profile, before.pause_reason)
-    else:
-        store.profiles.resume(profile)
+def _stays_paused(job: Job, run_id: int, undoing: Undoing, *, newly_paused: bool) -> bool:
+    """Where nothing is taken back, the profile goes on as before; else it is said why it waits."""
+    profiles, name = job.store.profiles, job.profile.name
+    if undoing.plan.held:
+        waits = f"part of what run {undoing.run} did is taken back only after sds-daemon approve {run_id}"
+        profiles.restate_pause(name, waits)
+    elif undoing.plan.changes:
+        profiles.restate_pause(name, f"run {undoing.run} was taken back")
+    elif newly_paused:
+        profiles.resume(name)
+    return profiles.state(name).paused
 
 
 def undoable(store: Store, profile: str, number: int) -> RunRecord:
@@ -136,7 +135,7 @@ def plan_undo(world: World, store: Store, number: int) -> Undoing:
 
     A membership added again, or an attribute written again, by a later run is that run's.
     """
-    own = world.memberships.of_run(number)
+    own = {row for row in world.memberships.of_run(number) if (row.role, row.member) not in _taken_out(world, row)}
     rewritten: defaultdict[Ref, set[str]] = defaultdict(set)
     for later in store.runs.later_updates(number):
         rewritten[later.subject].update(later.values)
@@ -159,6 +158,10 @@ def plan_undo(world: World, store: Store, number: int) -> Undoing:
     undoing.listed = dict(sorted(listed.items()))
     changes.sort(key=lambda change: (change.subject, change.kind, change.member or change.subject))
     return undoing
+
+
+def _taken_out(world: World, row: Membership) -> frozenset[tuple[Role, Ref]]:
+    return world.absent.get(row.container, frozenset())
 
 
 def _removal(change: Change, own: set[Membership]) -> list[Change]:

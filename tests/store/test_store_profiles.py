@@ -122,14 +122,28 @@ def test_baselines_are_replaced_whole(store: Store) -> None:
 
 
 def test_a_pause_is_a_persons_and_stays_whatever_happens(store: Store, clock: FixedClock) -> None:
-    paused = store.profiles.pause("north", "run 4 was taken back")
-    assert (paused.paused, paused.paused_since) == (True, clock.now())
+    assert store.profiles.pause("north", "run 4 was taken back"), "it is paused only now"
+    began = clock.now()
+    assert store.profiles.state("north").paused_since == began
     store.profiles.failed("north", "the server is down")
     store.profiles.succeeded("north")
     store.profiles.release("north")
     clock.advance(timedelta(hours=1))
-    again = store.profiles.pause("north", "run 5 was taken back")
-    assert (again.pause_reason, again.paused_since) == ("run 4 was taken back", paused.paused_since)
+    assert not store.profiles.pause("north", "run 5 was taken back")
+    again = store.profiles.state("north")
+    assert (again.pause_reason, again.paused_since) == ("run 4 was taken back", began)
+
+
+def test_why_a_profile_is_paused_may_be_said_anew_while_it_is(store: Store, clock: FixedClock) -> None:
+    store.profiles.pause("north", "run 4 is being taken back")
+    began = clock.now()
+    clock.advance(timedelta(hours=1))
+    store.profiles.restate_pause("north", "run 4 was taken back")
+    again = store.profiles.state("north")
+    assert (again.pause_reason, again.paused_since) == ("run 4 was taken back", began)
+    store.profiles.resume("north")
+    store.profiles.restate_pause("north", "run 4 was taken back")
+    assert not store.profiles.state("north").paused
 
 
 def test_resuming_leaves_failures_as_they_are(store: Store) -> None:

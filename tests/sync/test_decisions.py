@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fakes import FailingDirectory, GivenSource, Killed, job_of
 from loguru import logger
@@ -20,14 +21,17 @@ from test_cycle_properties import read
 from sds_daemon.clock import FixedClock
 from sds_daemon.config.settings import LimitSettings, Profile
 from sds_daemon.errors import (
+    AtRest,
     LeaseHeld,
     SafetyStop,
     SdsError,
     SourceShrank,
     SourceUnreachable,
+    TargetUnreachable,
     TooManyIssues,
     UsageError,
 )
+from sds_daemon.plan.change import ChangeKind
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Store
 from sds_daemon.sync.approval import approve_run
@@ -174,12 +178,7 @@ def test_an_empty_class_list_of_a_whole_school_removes_nobody(office: Office) ->
 def test_a_removal_by_hand_is_remembered_while_its_school_looks_empty(office: Office) -> None:
     """An empty answer of the source is no end of an enrollment: whoever was taken out by hand stays out afterwards."""
     office.limit(shrink_rows=99)
-    links = office.store.links(SOURCE, "tenant")
-    group, person = links.get(Ref(RecordKind.SECTION, "r")), links.get(Ref(RecordKind.STUDENT, "1"))
-    assert group is not None and person is not None
-    seen = MembersSeen(id=group.object_id, relation="members", removed=(person.object_id,))
-    office.store.directory("tenant").observe_members([seen])
-    office.clock.advance(timedelta(hours=1))
+    removed_by_hand(office, Ref(RecordKind.STUDENT, "1"), "members")
     for inside in (PUPILS[:12], (), PUPILS[:12]):
         assert office.sync(town(*inside)).applied == {}
     assert office.sync(town(*PUPILS[1:12])).applied == {}, "its row has ended now, and nothing is left to remove"
@@ -199,6 +198,86 @@ def test_taking_a_run_back_pauses_the_profile_and_leaves_what_is_held_alone(offi
     held = office.store.held.current("oak")
     assert held is not None and (held.number, held.state) == (waiting.held_number, "waiting")
     assert office.store.profiles.state("oak").pause_reason == f"run {added.run} was taken back"
+
+
+def test_a_paused_profile_does_not_sync_though_the_pause_came_after_it_was_asked(office: Office) -> None:
+    office.store.profiles.pause("oak", "run 1 was taken back")
+    before = office.last_run()
+    with pytest.raises(AtRest, match="run 1 was taken back"):
+        office.sync(town(*PUPILS[:13]))
+    assert office.last_run() == before
+    assert office.store.profiles.state("oak").failures == 0
+
+
+def test_what_waits_for_approval_is_not_said_to_be_taken_back(office: Office) -> None:
+    taking = job_of(office.profile, GivenSource(), office.directory, office.store, office.clock, office.folder)
+    held = asyncio.run(undo_run(taking, 1))[0]
+    why = standing(office.store, office.profile).reason
+    assert f"part of what run 1 did is taken back only after sds-daemon approve {held.run}" in why
+    approve_run(office.store, held.run)
+    take_back(office, 1)
+    assert standing(office.store, office.profile).reason.startswith("run 1 was taken back")
+
+
+def test_the_pause_is_told_before_anything_is_written(office: Office) -> None:
+    added = office.sync(town(*PUPILS[:13]))
+    told: list[tuple[bool, int]] = []
+
+    async def tell() -> None:
+        told.append((office.store.profiles.state("oak").paused, len(office.directory.removals)))
+
+    taking = job_of(office.profile, GivenSource(), office.directory, office.store, office.clock, office.folder)
+    asyncio.run(undo_run(taking, added.run, tell))
+    assert told == [(True, 0)]
+    office.store.profiles.resume("oak")
+    asyncio.run(undo_run(taking, added.run, tell))
+    assert len(told) == 1, "nothing was left to take back"
+
+
+def test_a_failure_to_take_back_is_said_of_the_pause(office: Office) -> None:
+    added = office.sync(town(*PUPILS[:13]))
+    failing = FailingDirectory()
+    failing.objects, failing.inside = office.directory.objects, office.directory.inside
+    failing.faults = ["broken"]
+    office.directory = failing
+    with pytest.raises(TargetUnreachable):
+        take_back(office, added.run)
+    assert "taking run 2 back failed" in office.store.profiles.state("oak").pause_reason
+
+
+def test_taking_back_keeps_the_owner_that_a_removal_by_hand_left_alone(office: Office) -> None:
+    added = office.sync(team("a", "b"))
+    assert added.applied["owner.add"] == 1
+    removed_by_hand(office, Ref(RecordKind.TEACHER, "a"), "owners")
+    undoing = take_back(office, added.run)
+    kept = [item.change.kind for item in undoing.plan.skipped]
+    assert kept == [ChangeKind.REMOVE_MEMBER, ChangeKind.REMOVE_OWNER]
+
+
+def test_taking_back_leaves_alone_what_was_removed_by_hand(office: Office) -> None:
+    added = office.sync(town(*PUPILS[:14]))
+    removed_by_hand(office, Ref(RecordKind.STUDENT, "13"), "members")
+    undoing = take_back(office, added.run)
+    assert ([str(each.member) for each in undoing.plan.changes], undoing.moved_on) == (["student 14"], 1)
+
+
+def team(*teachers: str) -> District:
+    """The class of `town` with these teachers."""
+    made = town(*PUPILS[:12])
+    rooms = (msgspec.structs.replace(made.rooms[0], teachers=teachers),)
+    return msgspec.structs.replace(
+        made, masters=tuple(Master(id=each, schools=("X",)) for each in teachers), rooms=rooms
+    )
+
+
+def removed_by_hand(office: Office, who: Ref, relation: str) -> None:
+    """The directory says that somebody is no longer in the class."""
+    links = office.store.links(SOURCE, "tenant")
+    group, person = links.get(Ref(RecordKind.SECTION, "r")), links.get(who)
+    assert group is not None and person is not None
+    seen = MembersSeen(id=group.object_id, relation=relation, removed=(person.object_id,))
+    office.store.directory("tenant").observe_members([seen])
+    office.clock.advance(timedelta(hours=1))
 
 
 def test_where_nothing_is_taken_back_the_profile_goes_on(office: Office) -> None:
