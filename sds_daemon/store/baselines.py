@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.roster.proof import Resource
@@ -44,8 +44,8 @@ class Baselines:
         rows = {(resource, school): number for resource, school, number in counted}
         return Baseline(school_year=row.school_year, rows=rows, source_uuid=row.source_uuid)
 
-    def accept(self, profile: str, baseline: Baseline) -> None:
-        """Replace the baseline."""
+    def accept(self, profile: str, baseline: Baseline, settled: str = "") -> None:
+        """Replace the baseline. `settled`: what the run rested on, if it left everything as it found it."""
         counted = [[resource.value, school, number] for (resource, school), number in baseline.rows.items()]
         row = {
             "profile": profile,
@@ -53,9 +53,24 @@ class Baselines:
             "source_uuid": baseline.source_uuid,
             "accepted": self._clock.now(),
             "rows": to_json(counted),
+            "settled": settled,
         }
         with self._database.write() as connection:
             connection.execute(upsert(BASELINE), row)
+
+    def settled(self, profile: str) -> str:
+        """What the last accepted run rested on, if the profile is settled since; else the empty text."""
+        with self._database.read() as connection:
+            found: str | None = connection.execute(
+                select(BASELINE.c.settled).where(BASELINE.c.profile == profile)
+            ).scalar()
+        return found or ""
+
+    def unsettle(self, profile: str) -> None:
+        """The next run of the profile works everything out, whatever is the same. The baseline stays."""
+        mine = (BASELINE.c.profile == profile) & (BASELINE.c.settled != "")
+        with self._database.write() as connection:
+            connection.execute(update(BASELINE).where(mine).values(settled=""))
 
     def forget(self, profile: str) -> None:
         """The next snapshot starts a new baseline."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
 
 from sds_daemon.errors import SdsError, StateError
 from sds_daemon.ownership import give_to_folder_owner
+from sds_daemon.store.tables import TallyRow, table
 
 CHUNK = 5_000
 IN_LIST = 500
 BUSY_SECONDS = 5.0
 
 T = TypeVar("T")
+
+TALLY = table(TallyRow)
+_COUNTED = insert(TALLY).values(number=1)
+_COUNTED = _COUNTED.on_conflict_do_update(index_elements=["name"], set_={"number": TALLY.c.number + 1})
 
 _REMEDIES: dict[str, tuple[str, str]] = {
     "SQLITE_FULL": ("the disk is full", "free space on that file system, then run again; nothing recorded was lost"),
@@ -65,7 +72,8 @@ def explain(error: BaseException, path: Path) -> StateError:
 class Database:
     """One SQLite file. Reads may run in any number of threads; writes take turns.
 
-    Every transaction is explicit: `read()` sees one consistent state, `write()` commits on leaving or not at all.
+    Every transaction is explicit: `read()` sees one consistent state, `write()` commits on leaving or not at all. Both
+    join the transaction of a `write()` that the same thread has open: what is inside is written together.
     """
 
     def __init__(self, path: Path, engine: Engine, *, patience: float = BUSY_SECONDS) -> None:
@@ -73,25 +81,82 @@ class Database:
         self.engine = engine
         self._patience = patience
         self._writer = threading.RLock()
+        self._open = threading.local()
+        self._tally: str | None = None
+
+    def tallied(self, name: str) -> Self:
+        """The same file, for a part of the record: a transaction that changes rows of it is counted under the name.
+
+        What is written through this handle is taken to belong to the part, except inside `uncounted`.
+        """
+        part = copy.copy(self)
+        part._tally = name
+        return part
+
+    def tally(self, name: str) -> int:
+        """How many transactions have changed this part, by any process, since there is a database."""
+        with self.read() as connection:
+            found: int | None = connection.execute(select(TALLY.c.number).where(TALLY.c.name == name)).scalar()
+        return found or 0
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction. Raises StateError."""
+        outer: Connection | None = getattr(self._open, "connection", None)
+        if outer is not None:
+            with translated(self.path):
+                yield outer
+            return
         with translated(self.path), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self, *, patience: float | None = None) -> Iterator[Connection]:
         """A write transaction, one at a time in this process; other processes are waited for. Raises StateError."""
+        outer: Connection | None = getattr(self._open, "connection", None)
+        if outer is not None:
+            with translated(self.path), self._counting(outer):
+                yield outer
+            return
         patience = self._patience if patience is None else patience
         with self._writer, translated(self.path), self.engine.connect() as connection:
             writing = connection.execution_options(sds_patience=patience)
             with writing.begin():
-                yield writing
+                self._open.connection = writing
+                try:
+                    with self._counting(writing):
+                        yield writing
+                finally:
+                    self._open.connection = None
+
+    @contextmanager
+    def _counting(self, connection: Connection) -> Iterator[None]:
+        before = _rows_changed(connection) if self._tally is not None else 0
+        yield
+        if self._tally is not None and _rows_changed(connection) != before:
+            connection.execute(_COUNTED, {"name": self._tally})
 
     def close(self) -> None:
         """Give all connections back. May be called twice."""
         self.engine.dispose()
+
+
+@contextmanager
+def uncounted(connection: Connection) -> Iterator[None]:
+    """Rows changed in here say nothing of the part of the record: where a reader has got to, for instance."""
+    before = _rows_changed(connection)
+    try:
+        yield
+    finally:
+        passed_over: int = connection.info.get("uncounted", 0)
+        connection.info["uncounted"] = passed_over + _rows_changed(connection) - before
+
+
+def _rows_changed(connection: Connection) -> int:
+    """Rows this connection has inserted, updated or deleted so far, without those passed over."""
+    total: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
+    passed_over: int = connection.info.get("uncounted", 0)
+    return total - passed_over
 
 
 @contextmanager
@@ -181,6 +246,11 @@ def _begin(connection: Connection) -> None:
 
 def upsert(target: Table, *, keep: Sequence[str] = (), key: Sequence[str] | None = None) -> Insert:
     """INSERT that replaces a row of the same key, except for the columns in `keep`. Run it with executemany."""
+    return _upsert(target, tuple(keep), tuple(key) if key is not None else None)
+
+
+@cache
+def _upsert(target: Table, keep: tuple[str, ...], key: tuple[str, ...] | None) -> Insert:
     statement = insert(target)
     keys = list(key) if key is not None else [column.name for column in target.primary_key]
     changed = {
@@ -191,6 +261,7 @@ def upsert(target: Table, *, keep: Sequence[str] = (), key: Sequence[str] | None
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
+@cache
 def insert_new(target: Table) -> Insert:
     """INSERT that leaves a row of the same key alone."""
     return insert(target).on_conflict_do_nothing()

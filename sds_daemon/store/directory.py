@@ -11,7 +11,7 @@ from sqlalchemy import insert as plain_insert
 
 from sds_daemon.clock import Clock
 from sds_daemon.roster.records import RecordKind
-from sds_daemon.store.database import Database, by_chunks, chunks, insert_new, run_many, upsert
+from sds_daemon.store.database import Database, by_chunks, chunks, insert_new, run_many, uncounted, upsert
 from sds_daemon.store.observed import Observer
 from sds_daemon.store.tables import (
     DirectoryCursorRow,
@@ -56,6 +56,7 @@ class Directory:
         self._lag = lag
         self._number = _directory_number(database, tenant_id)
         self._observer = Observer(tenant_id, lag)
+        self._listed: set[str] = set()
 
     def cursor(self, name: str) -> str | None:
         """The delta link of a collection; None before the first whole read and after one that was broken off."""
@@ -73,6 +74,8 @@ class Directory:
             self._move_cursor(connection, name, cursor=None, scanning=True, scan=CURSOR.c.scan + 1)
         if name == "groups":
             self._observer.begin_full()
+        if name == "schools":
+            self._listed = set()
 
     def end(self, name: str, cursor: str | None) -> None:
         """Store the delta link; after `begin_full`, what the read did not bring is gone.
@@ -99,9 +102,9 @@ class Directory:
         """Insert or replace by id. The education part is kept when a user comes without one."""
         self._put_users(users, remembered=False)
 
-    def remember_user(self, user: DirectoryUser) -> None:
-        """Put a user this program just made."""
-        self._put_users([user], remembered=True)
+    def remember_users(self, users: Iterable[DirectoryUser]) -> None:
+        """Put users this program just made."""
+        self._put_users(users, remembered=True)
 
     def put_education(self, rows: Iterable[tuple[str, Anchor | None, dict[str, str]]]) -> None:
         """Set the education part of users by id; parts of unknown ids wait for their user."""
@@ -122,17 +125,21 @@ class Directory:
         """Insert or replace by id."""
         self._put(GROUP, "groups", (_group_row(group) for group in groups), remembered=False)
 
-    def remember_group(self, group: DirectoryGroup) -> None:
-        """Put a group this program just made."""
-        self._put(GROUP, "groups", [_group_row(group)], remembered=True)
+    def remember_groups(self, groups: Iterable[DirectoryGroup]) -> None:
+        """Put groups this program just made."""
+        self._put(GROUP, "groups", (_group_row(group) for group in groups), remembered=True)
 
     def put_schools(self, schools: Iterable[DirectorySchool]) -> None:
-        """Insert or replace by id."""
-        self._put(SCHOOL, "schools", (_school_row(school) for school in schools), remembered=False)
+        """Insert or replace by id; those that are as before are left alone: schools are listed whole every time."""
+        given = {school.id: school for school in schools}
+        self._listed |= given.keys()
+        known = self.schools(given)
+        changed = (_school_row(school) for school in given.values() if known.get(school.id) != school)
+        self._put(SCHOOL, "schools", changed, remembered=False)
 
-    def remember_school(self, school: DirectorySchool) -> None:
-        """Put a school this program just made."""
-        self._put(SCHOOL, "schools", [_school_row(school)], remembered=True)
+    def remember_schools(self, schools: Iterable[DirectorySchool]) -> None:
+        """Put schools this program just made."""
+        self._put(SCHOOL, "schools", (_school_row(school) for school in schools), remembered=True)
 
     def observe_members(self, seen: Iterable[MembersSeen]) -> None:
         """Take in who is in groups or schools: managed memberships seen absent are marked, others unmarked."""
@@ -254,7 +261,8 @@ class Directory:
 
     def _move_cursor(self, connection: Connection, name: str, **values: Any) -> None:
         mine = (CURSOR.c.directory == self._number) & (CURSOR.c.name == name)
-        connection.execute(update(CURSOR).where(mine).values(values))
+        with uncounted(connection):
+            connection.execute(update(CURSOR).where(mine).values(values))
 
     def _sweep(self, connection: Connection, name: str, target: Table, scan: int) -> None:
         seen = target.c.education_scan if name == "education" else target.c.scan
@@ -266,8 +274,15 @@ class Directory:
         if name == "education":
             marked = or_(target.c.anchor_source.is_not(None), target.c.education != "")
             connection.execute(update(target).where(*unseen, marked).values(_NO_EDUCATION))
-        else:
-            connection.execute(update(target).where(*unseen, target.c.state == PRESENT).values(state=DELETED))
+            return
+        gone = (*unseen, target.c.state == PRESENT)
+        if name != "schools":
+            connection.execute(update(target).where(*gone).values(state=DELETED))
+            return
+        missing = set(connection.scalars(select(target.c.id).where(*gone))) - self._listed
+        for part in chunks(sorted(missing)):
+            mine = (target.c.directory == self._number) & target.c.id.in_(part)
+            connection.execute(update(target).where(mine).values(state=DELETED))
 
     def _grouped(self, target: Table, column: Any, keys: Iterable[str], make: Callable[[Any], T]) -> dict[str, list[T]]:
         query = select(target).where(*self._present(target)).order_by(target.c.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,10 @@ class Store:
         self.source_stops = SourceStops(database, clock)
         self.announcements = Announcements(database, clock)
 
+    def transaction(self) -> AbstractContextManager[object]:
+        """What this thread writes inside is written together, or not at all."""
+        return self._database.write()
+
     @classmethod
     def open(cls, path: Path, clock: Clock, *, migrate: bool = True, patience: float = BUSY_SECONDS) -> Self:
         """Open the database, private to this user (0600, a new directory 0700), its schema up to date.
@@ -82,15 +86,23 @@ class Store:
 
     def links(self, source_uuid: str, tenant_id: str) -> Links:
         """The links of a source and tenant."""
-        return Links(self._database, source_uuid, tenant_id)
+        return Links(self._database.tallied(_record(source_uuid, tenant_id)), source_uuid, tenant_id)
 
     def memberships(self, source_uuid: str, tenant_id: str) -> Memberships:
         """The managed memberships of a source and tenant."""
-        return Memberships(self._database, source_uuid, tenant_id)
+        return Memberships(self._database.tallied(_record(source_uuid, tenant_id)), source_uuid, tenant_id)
 
     def directory(self, tenant_id: str, *, lag: timedelta = LAG) -> Directory:
         """The directory cache of a tenant. `lag`: how long a new object may be missing from a full read."""
-        return Directory(self._database, self._clock, tenant_id, lag=lag)
+        return Directory(self._database.tallied(_directory(tenant_id)), self._clock, tenant_id, lag=lag)
+
+    def tallies(self, source_uuid: str, tenant_id: str) -> tuple[int, int]:
+        """How often links and memberships of a source and tenant, and the tenant's cached directory, were changed.
+
+        Two equal answers: between them no row of these was written, by whatever process.
+        """
+        record, directory = _record(source_uuid, tenant_id), _directory(tenant_id)
+        return self._database.tally(record), self._database.tally(directory)
 
     def backup(self, path: Path) -> None:
         """A consistent copy, mode 0600, while anybody may go on working. Raises StateError; an existing file is kept
@@ -115,6 +127,14 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _record(source_uuid: str, tenant_id: str) -> str:
+    return f"record {source_uuid} {tenant_id}"
+
+
+def _directory(tenant_id: str) -> str:
+    return f"directory {tenant_id}"
 
 
 def copy_database(original: Path, path: Path) -> None:

@@ -393,7 +393,10 @@ class AnnouncementRow(SQLModel, table=True):
 
 
 class BaselineRow(SQLModel, table=True):
-    """The snapshot last accepted for a profile; the source limit compares with it."""
+    """The snapshot last accepted for a profile; the source limit compares with it.
+
+    `settled`: what the run that accepted it rested on, if it left everything as it found it; else the empty text.
+    """
 
     __tablename__ = "baseline"
 
@@ -402,6 +405,17 @@ class BaselineRow(SQLModel, table=True):
     source_uuid: str
     accepted: datetime = Field(sa_column=_instant())
     rows: str = Field(sa_column=_json())
+    settled: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+
+
+class TallyRow(SQLModel, table=True):
+    """How many transactions have changed a part of the record: the links of a source and tenant, or a directory."""
+
+    __tablename__ = "tally"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    name: str = Field(primary_key=True)
+    number: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 def table(model: type[SQLModel]) -> Table:

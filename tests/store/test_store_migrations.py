@@ -85,6 +85,10 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         assert (relaxed is not None and relaxed.limits == {"removal_percent": 100}) is knows_safety
         assert (stop is not None and stop.counts == {"students": 2} and stop.schools == ["4"]) is knows_safety
         assert (store.announcements.last("north") is not None) is knows_safety
+        knows_settled = script.stem.removeprefix("schema_") >= "0005"
+        assert (store.baselines.settled("north"), store.tallies(SOURCE, TENANT)[1]) == (
+            ('{"run":1}', 7) if knows_settled else ("", 0)
+        )
         store.check()
 
 
