@@ -9,7 +9,7 @@ from sds_daemon.clock import Clock
 from sds_daemon.roster.proof import Resource
 from sds_daemon.store.database import Database, upsert
 from sds_daemon.store.tables import BaselineRow, table
-from sds_daemon.store.values import to_json
+from sds_daemon.store.values import from_json, to_json
 
 BASELINE = table(BaselineRow)
 
@@ -42,7 +42,9 @@ class Baselines:
             return None
         counted = msgspec.json.decode(row.rows, type=list[tuple[Resource, str | None, int]])
         rows = {(resource, school): number for resource, school, number in counted}
-        return Baseline(school_year=row.school_year, rows=rows, source_uuid=row.source_uuid)
+        return Baseline(
+            school_year=row.school_year, rows=rows, source_uuid=row.source_uuid, named=from_json(row.named)
+        )
 
     def accept(self, profile: str, baseline: Baseline, settled: str = "") -> None:
         """Replace the baseline. `settled`: what the run rested on, if it left everything as it found it."""
@@ -54,6 +56,7 @@ class Baselines:
             "accepted": self._clock.now(),
             "rows": to_json(counted),
             "settled": settled,
+            "named": to_json(baseline.named),
         }
         with self._database.write() as connection:
             connection.execute(upsert(BASELINE), row)

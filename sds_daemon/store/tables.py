@@ -396,6 +396,7 @@ class BaselineRow(SQLModel, table=True):
     """The snapshot last accepted for a profile; the source limit compares with it.
 
     `settled`: what the run that accepted it rested on, if it left everything as it found it; else the empty text.
+    `named`: the SIS ID of the school that each entry of the profile's `schools` meant.
     """
 
     __tablename__ = "baseline"
@@ -406,6 +407,7 @@ class BaselineRow(SQLModel, table=True):
     accepted: datetime = Field(sa_column=_instant())
     rows: str = Field(sa_column=_json())
     settled: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    named: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class TallyRow(SQLModel, table=True):

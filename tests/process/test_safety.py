@@ -122,3 +122,27 @@ def test_too_many_issues_quarantine_the_profile_before_anything_is_written(rig: 
     rig.sync()
     assert standing(rig)["status"] == "success"
     assert not any("Student83" in json.dumps(each) for each in told(rig))
+
+
+def test_a_named_school_is_followed_when_it_is_renamed_and_loses_nobody_when_it_is_gone(rig: Rig) -> None:
+    rig.edit("profiles.district", schools=[str(LARGE), str(SMALL)])
+    rig.edit("profiles.district.limits", shrink_rows=500)
+    rig.sync()
+    rig.change_school({"op": "update_school", "school": SMALL, "number": 777})
+    renamed = rig.sync()
+    assert any(f"'{SMALL}' in `schools` is now called" in notice for notice in renamed["notices"])
+    before = State.of(rig)
+    rig.change_school(
+        {"op": "delete_school", "school": SMALL, "students": "delete"},
+        {"op": "enroll", "student": OLDER[0], "section": BIG},
+    )
+    gone = rig.sync(codes=(1,))
+    assert (gone["applied"], gone["issues"]["SchoolNoLongerListed"]) == ({"member.add": 1}, 1)
+    assert any(f"'{SMALL}' in `schools` is no longer listed" in notice for notice in gone["notices"])
+    before.enter(BIG, pupil(OLDER[0]))
+    assert State.of(rig).differences(before) == []
+    assert f"'{SMALL}' in `schools` is no longer listed" in rig.run("check", "district").expect(0).out
+    rig.sync("--accept-shrink", codes=(0, 1))
+    assert "SchoolNoLongerListed" not in rig.sync(codes=(0, 1))["issues"]
+    rig.edit("profiles.district", schools=[str(LARGE), "4711"])
+    assert "no school has the name or number '4711'" in rig.run("sync", "district").expect(2).err

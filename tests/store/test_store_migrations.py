@@ -89,6 +89,7 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         assert (store.baselines.settled("north"), store.tallies(SOURCE, TENANT)[1]) == (
             ('{"run":1}', 7) if knows_settled else ("", 0)
         )
+        assert baseline.named == ({"North High": "4"} if script.stem.removeprefix("schema_") >= "0006" else {})
         store.check()
 
 

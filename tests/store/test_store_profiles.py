@@ -113,7 +113,7 @@ def test_baselines_are_replaced_whole(store: Store) -> None:
     )
     store.baselines.accept("north", first)
     assert store.baselines.get("north") == first
-    second = Baseline(school_year=2027, rows={(Resource.STUDENTS, "01"): 3})
+    second = Baseline(school_year=2027, rows={(Resource.STUDENTS, "01"): 3}, named={"North High": "01"})
     store.baselines.accept("north", second)
     assert store.baselines.get("north") == second
     assert store.baselines.get("south") is None

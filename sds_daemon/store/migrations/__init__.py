@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sds_daemon.errors import StateError
 from sds_daemon.store.database import Database
 
-HEAD = "0005"
+HEAD = "0006"
 SCRIPTS = Path(__file__).parent
 MIGRATION_PATIENCE = 60.0
 
