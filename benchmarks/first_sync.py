@@ -18,8 +18,7 @@ from benchmarks.bounds import Bound, fewest, guessed_scale
 from benchmarks.rig import QUOTA, Rig, Setting, Usage
 
 ITEMS_PER_SECOND = 500.0
-"""How fast the compressed quota lets batch items through: with the sandbox on the same two cores, well below what either
-can do."""
+"""How fast the compressed quota lets batch items through: well below what daemon and sandbox can do on two cores."""
 MODELS = tuple((model, counted) for model in ("one", "thirds") for counted in (False, True))
 Row = dict[str, Any]
 

@@ -23,6 +23,7 @@ import httpx
 import tomlkit
 
 PROGRAM = (sys.executable, "-m", "sds_daemon")
+ROOT = Path(__file__).parent.parent
 PROFILE = "district"
 QUOTA = 3000
 PERIOD = 150.0

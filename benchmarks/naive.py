@@ -1,0 +1,125 @@
+"""The same first sync as a user would write it with msgraph-sdk, beside ours, and what the sandbox itself can take.
+
+`python -m benchmarks.naive --students 1000`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import report
+from benchmarks.rig import QUOTA, ROOT, Rig, Setting, Usage, Watched
+
+Row = dict[str, Any]
+FREE = {"throttling": False, "lag_seconds": 0.0, "service_seconds": 0.0}
+
+
+def client(rig: Rig, name: str, *arguments: str) -> tuple[Usage, dict[str, Any]]:
+    """Run one of `benchmarks.clients`; what it used and what it counted."""
+    watched = Watched(sys.executable, "-m", "benchmarks.clients", name, str(rig.config), *arguments, folder=ROOT)
+    usage = watched.wait()
+    if usage.code:
+        raise SystemExit(f"the client {name} ended with {usage.code}: {usage.err[-3000:]}")
+    counts: dict[str, Any] = json.loads(usage.out)
+    return usage, counts
+
+
+def ceiling(batches: int) -> Row:
+    """The sandbox without quota or lag, under prebuilt batches."""
+    with Rig(Setting()) as rig:
+        rig.post("entra/settings", FREE)
+        before = rig.sandbox_usage().cpu
+        usage, counts = client(rig, "bare", str(batches))
+        cpu = rig.sandbox_usage().cpu - before
+    items = counts["items"]
+    return {
+        "who": "sandbox's own ceiling (bare httpx, prebuilt batches)",
+        "items/s creating": counts["creates"],
+        "items/s updating": counts["updates"],
+        "client CPU s/1000": 1000 * usage.cpu / items,
+        "sandbox CPU s/1000": 1000 * cpu / items,
+    }
+
+
+def ours(setting: Setting) -> Row:
+    """The program's first sync."""
+    with Rig(setting) as rig:
+        before = rig.sandbox_usage().cpu
+        usage, _ = rig.sync()
+        return _row("sds-daemon", setting, usage, rig.statistics(), rig.sandbox_usage().cpu - before, 0)
+
+
+def theirs(setting: Setting) -> Row:
+    """The same by msgraph-sdk, request after request in 16 tasks."""
+    with Rig(setting) as rig:
+        district = rig.folder / "district.json"
+        district.write_text(json.dumps(rig.get("powerschool/state")))
+        before = rig.sandbox_usage().cpu
+        usage, counts = client(rig, "sdk", str(district))
+        used = rig.sandbox_usage().cpu - before
+        return _row("msgraph-sdk, 16 tasks", setting, usage, rig.statistics(), used, counts["lost"])
+
+
+def _row(who: str, setting: Setting, usage: Usage, counters: Mapping[str, Any], sandbox_cpu: float, lost: int) -> Row:
+    first, last = counters["first_write"], counters["last_write"]
+    writes, refused = sum(counters["by_kind"].values()), counters["refused_writes"]
+    writing = usage.cpu_at(last) - usage.cpu_at(first)
+    return {
+        "who": who,
+        "multi-add": setting.cost_model,
+        "edu counted": setting.counted,
+        "scale": setting.scale,
+        "writes": writes,
+        "writing s": last - first,
+        "writes/s": writes / (last - first),
+        "of quota": counters["write_cost"] / (QUOTA + setting.rate * (last - first)),
+        "refused %": 100 * refused / (writes + refused),
+        "lost": lost,
+        "CPU s/1000 writing": 1000 * writing / writes,
+        "CPU s": usage.cpu,
+        "peak MB": usage.peak,
+        "sandbox CPU s": sandbox_cpu,
+        "requests": counters["outer_requests"],
+    }
+
+
+def pages(setting: Setting) -> Row:
+    """Reading all users by typed pages."""
+    with Rig(setting) as rig:
+        first, _ = client(rig, "paging")
+        usage, counts = client(rig, "paging")
+    return {
+        "who": "msgraph-sdk, typed pages",
+        "users": counts["users"],
+        "wall s/1000 users": 1000 * usage.wall / counts["users"],
+        "CPU s/1000 users": 1000 * usage.cpu / counts["users"],
+        "peak MB": max(first.peak, usage.peak),
+    }
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Compare at one size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", type=int, default=1000)
+    parser.add_argument("--scale", type=float, default=10.0, help="how much time is compressed")
+    parser.add_argument("--batches", type=int, default=500, help="for the ceiling")
+    options = parser.parse_args(words)
+    begun = time.monotonic()
+    setting = Setting(students=options.students, scale=options.scale, counted=True)
+    rows = [ours(setting), theirs(setting)]
+    reading = pages(Setting(students=2 * options.students, users="match"))
+    limit = ceiling(options.batches)
+    report.table(f"First sync of {options.students:,} students", rows)
+    report.table("Reading the directory", [reading])
+    report.table("The sandbox", [limit])
+    path = report.save("naive", rows, paging=reading, ceiling=limit)
+    print(f"{path}; {time.monotonic() - begun:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
