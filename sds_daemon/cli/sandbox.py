@@ -36,6 +36,8 @@ import click
 @click.option("--http2", is_flag=True, help="Offer HTTP/2 on the Graph port.")
 @click.option("--watch-parent", is_flag=True, help="End when the process that started it is gone.")
 @click.option("--log-limit", type=click.IntRange(0), help="Keep only so many rows of the request log (0: none).")
+@click.option("--plugin", type=click.Path(path_type=Path, exists=True),
+              help="Plugin of the PowerSchool server, a folder or .zip file (default: the daemon's).")  # fmt: skip
 @click.option("--powerschool", "powerschool", multiple=True, metavar="NAME=VALUE",
               help="A setting of the PowerSchool server; VALUE is JSON or text.")  # fmt: skip
 @click.option("--entra", "entra", multiple=True, metavar="NAME=VALUE",

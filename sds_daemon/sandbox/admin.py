@@ -130,6 +130,9 @@ _CONTENTS: Mapping[str, object] = {
     },
     "GET /_sandbox/powerschool/school-day": "operations of a school day, to be posted to change as they are",
     "GET, POST /_sandbox/powerschool/settings": "how the server behaves, such as maintenance and the v1 access level",
+    "GET, POST /_sandbox/powerschool/plugin": "the installed plugin; "
+    '{"path": ...} or {"files": {name: text}} puts another in its place, {"enabled": false} switches it off',
+    "POST /_sandbox/powerschool/prerender": "write the answers of all queries asked for so far, as the tables are now",
     "GET /_sandbox/entra/state": "users, groups with owners and members, schools, licences",
     "GET /_sandbox/entra/sizes": "how many users, groups by owners and members, schools and their members",
     "POST /_sandbox/entra/change": {

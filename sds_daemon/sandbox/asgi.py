@@ -6,7 +6,7 @@ Works under uvicorn and hypercorn alike. No framework, so that the servers stay 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -57,13 +57,17 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One HTTP answer. `breakage` is None, "cut" (no answer at all), "truncate" (half the body) or "slow" (a drip)."""
+    """One HTTP answer. `breakage` is None, "cut" (no answer at all), "truncate" (half the body) or "slow" (a drip).
+
+    With `parts` the body is streamed in these pieces, its length not told beforehand, and `body` is not looked at.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     breakage: str | None = None
     seconds: float = 0.0
+    parts: Sequence[bytes | memoryview] = ()
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -118,25 +122,34 @@ async def _write(response: Response, send: Send) -> None:
         await _cut(send)
         return
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    if "content-length" not in response.headers and response.status != 204:
+    if "content-length" not in response.headers and response.status != 204 and not response.parts:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     if response.breakage == "truncate":
-        await send({"type": "http.response.body", "body": response.body[: len(response.body) // 2], "more_body": True})
+        body = b"".join(response.parts) or response.body
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         await asyncio.sleep(0.01)
         await _cut(send)
     elif response.breakage == "slow":
-        await _drip(response, send)
+        await _drip(b"".join(response.parts) or response.body, response.seconds, send)
+    elif response.parts:
+        await _stream(response.parts, send)
     else:
         await send({"type": "http.response.body", "body": response.body})
 
 
-async def _drip(response: Response, send: Send) -> None:
+async def _stream(parts: Sequence[bytes | memoryview], send: Send) -> None:
+    for part in parts:
+        await send({"type": "http.response.body", "body": bytes(part), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _drip(body: bytes, seconds: float, send: Send) -> None:
     pieces = 10
-    size = max(1, -(-len(response.body) // pieces))
-    for start in range(0, len(response.body), size):
-        await asyncio.sleep(response.seconds / pieces)
-        await send({"type": "http.response.body", "body": response.body[start : start + size], "more_body": True})
+    size = max(1, -(-len(body) // pieces))
+    for start in range(0, len(body), size):
+        await asyncio.sleep(seconds / pieces)
+        await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -19,7 +19,8 @@ class SandboxOptions:
     `users`: "create" starts with an empty directory, "match" with an account per person, of which `users_missing` are
     left out and `users_ambiguous` have a namesake (same mailNickname). `write_quota` and `lag` are in sandbox time.
     With `watch_parent` a sandbox process ends when the process that started it is gone. `log_limit` bounds the rows of
-    the request log. `powerschool` and `entra` are further settings of the two servers by name.
+    the request log. `powerschool` and `entra` are further settings of the two servers by name. `plugin` is the folder
+    or .zip file of the plugin installed on the PowerSchool server, the one that comes with the program by default.
     """
 
     students: int = 1000
@@ -41,5 +42,6 @@ class SandboxOptions:
     http2: bool = False
     log_limit: int | None = None
     watch_parent: bool = False
+    plugin: Path | None = None
     powerschool: Mapping[str, Any] = field(default_factory=dict)
     entra: Mapping[str, Any] = field(default_factory=dict)

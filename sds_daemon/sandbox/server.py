@@ -34,6 +34,7 @@ from sds_daemon.sandbox.journal import Journal
 from sds_daemon.sandbox.options import SandboxOptions
 from sds_daemon.sandbox.people import directory_users
 from sds_daemon.sandbox.powerschool.app import PowerSchoolSandbox
+from sds_daemon.sandbox.powerschool.package import default_folder
 from sds_daemon.sandbox.powerschool.settings import PowerSchoolOptions
 from sds_daemon.sandbox.serving import Servers
 from sds_daemon.sandbox.sis_calendar import Calendar
@@ -58,7 +59,7 @@ class RunningSandbox:
 async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningSandbox]:
     """Runs a sandbox in the current event loop until the block ends.
 
-    Raises ValueError for an impossible district or option, OSError if the ports of `port_base` are taken.
+    Raises ValueError for an impossible district, option or plugin, OSError if the ports of `port_base` are taken.
     """
     options = options or SandboxOptions()
     if options.http2 and importlib.util.find_spec("hypercorn") is None:
@@ -154,7 +155,8 @@ def _powerschool(
     district: District, options: SandboxOptions, clock: SandboxClock, faults: FaultPlan, journal: Journal
 ) -> PowerSchoolSandbox:
     client_id = str(uuid.UUID(int=random.Random(f"plugin {options.seed}").getrandbits(128), version=4))
-    chosen = PowerSchoolOptions(client_id, str(uuid.uuid4()), dict(options.powerschool))
+    plugin = options.plugin or default_folder()
+    chosen = PowerSchoolOptions(client_id, str(uuid.uuid4()), dict(options.powerschool), plugin)
     return PowerSchoolSandbox(district, chosen, clock, faults, journal)
 
 

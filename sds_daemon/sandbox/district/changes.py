@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sds_daemon.sandbox.district import change_classes, change_people, change_places
+from sds_daemon.sandbox.district import change_classes, change_many, change_people, change_places
 from sds_daemon.sandbox.district.model import District
 from sds_daemon.sandbox.district.operation import OPERATIONS, Args, ChangeError, Result
 
-__all__ = ["ChangeError", "apply", "change_classes", "change_people", "change_places", "described"]
+__all__ = ["ChangeError", "apply", "change_classes", "change_many", "change_people", "change_places", "described"]
 
 
 def apply(district: District, operations: Sequence[Mapping[str, Any]], today: dt.date) -> list[Result]:

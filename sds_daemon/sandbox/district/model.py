@@ -163,6 +163,13 @@ class Student:
 
 _DERIVED_LIMIT: Final = 20_000
 TABLES: Final = ("schools", "terms", "courses", "sections", "users", "staff", "section_teachers", "students")
+ENROLLMENTS: Final = "enrollments"
+_TABLE_OF: Final[dict[type, str]] = {
+    School: "schools", Term: "terms", Course: "courses", Section: "sections", User: "users", Staff: "staff",
+    SectionTeacher: "section_teachers", Student: "students",
+}  # fmt: skip
+Watcher = Callable[[str, int], None]
+"""Told of every change: the table and the DCID (the position, for enrollments) of the row that may be another now."""
 
 
 @dataclass
@@ -184,6 +191,7 @@ class District:
     students: dict[int, Student] = field(default_factory=dict)
     enrollments: Enrollments = field(default_factory=Enrollments)
     version: int = 0
+    watchers: list[Watcher] = field(default_factory=list, repr=False)
     _undo: list[Callable[[], object]] = field(default_factory=list, repr=False)
     _recording: bool = field(default=False, repr=False)
     _derived: dict[object, Any] = field(default_factory=dict, repr=False)
@@ -210,24 +218,24 @@ class District:
         if row.dcid in rows:
             raise KeyError(row.dcid)
         rows[row.dcid] = row
-        self._changed(lambda: rows.pop(row.dcid))
+        self._changed(table, row.dcid, lambda: rows.pop(row.dcid))
 
     def remove(self, table: str, dcid: int) -> None:
         """Takes a row out; what refers to it is the caller's business."""
         rows = self.table(table)
         row = rows.pop(dcid)
-        self._changed(lambda: rows.__setitem__(dcid, row))
+        self._changed(table, dcid, lambda: rows.__setitem__(dcid, row))
 
     def assign(self, row: Any, column: str, value: Any) -> None:
         """Sets one column of a row."""
         before = getattr(row, column)
         setattr(row, column, value)
-        self._changed(lambda: setattr(row, column, before))
+        self._changed(_TABLE_OF[type(row)], row.dcid, lambda: setattr(row, column, before))
 
     def enroll(self, section: int, student: int, entry: dt.date, exit_: dt.date) -> int:
         """Adds a CC row and returns its DCID."""
         row = self.enrollments.append(section, student, entry.toordinal(), exit_.toordinal())
-        self._changed(lambda: self.enrollments.state.__setitem__(row, DELETED))
+        self._changed(ENROLLMENTS, row, lambda: self.enrollments.state.__setitem__(row, DELETED))
         return row + self.enrollments.FIRST_DCID
 
     def set_enrollment(self, row: int, *, exit_date: dt.date | None = None, state: int | None = None) -> None:
@@ -242,7 +250,7 @@ class District:
         def restore() -> None:
             table.exit[row], table.state[row] = before
 
-        self._changed(restore)
+        self._changed(ENROLLMENTS, row, restore)
 
     def next_dcid(self, table: str) -> int:
         """A DCID no row of the table has or had among those still present."""
@@ -289,8 +297,10 @@ class District:
         """All students whose current school this is, whatever their status, by DCID."""
         return self.derived("students_of", lambda: _grouped(self.students, "school")).get(school, [])
 
-    def _changed(self, undo: Callable[[], object]) -> None:
+    def _changed(self, table: str, key: int, undo: Callable[[], object]) -> None:
         self.version += 1
+        for watcher in self.watchers:
+            watcher(table, key)
         if self._recording:
             self._undo.append(undo)
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sds_daemon.sandbox import asgi
@@ -15,8 +16,10 @@ from sds_daemon.sandbox.district import changes, school_day
 from sds_daemon.sandbox.district.model import TABLES, District
 from sds_daemon.sandbox.faults import Fault, FaultPlan
 from sds_daemon.sandbox.journal import Journal
-from sds_daemon.sandbox.powerschool import query, reply, schema
+from sds_daemon.sandbox.powerschool import package, query, reply
+from sds_daemon.sandbox.powerschool.package import Package
 from sds_daemon.sandbox.powerschool.reply import V1Error
+from sds_daemon.sandbox.powerschool.schema import Schema
 from sds_daemon.sandbox.powerschool.settings import PowerSchoolOptions, Settings
 from sds_daemon.sandbox.powerschool.subscriptions import Subscriptions
 from sds_daemon.sandbox.powerschool.tokens import Tokens
@@ -28,7 +31,10 @@ _BASE = "/_sandbox/powerschool/"
 
 
 class PowerSchoolSandbox:
-    """One server with its district. `app` is the ASGI application, `admin` answers `/_sandbox/powerschool/...`."""
+    """One server with its district. `app` is the ASGI application, `admin` answers `/_sandbox/powerschool/...`.
+
+    Raises ValueError if the plugin of the options cannot be read or enabled.
+    """
 
     def __init__(
         self, district: District, options: PowerSchoolOptions, clock: SandboxClock, faults: FaultPlan, journal: Journal
@@ -39,6 +45,12 @@ class PowerSchoolSandbox:
         self.calendar = Calendar(clock, district.timezone)
         self.subscriptions = Subscriptions()
         self.v1 = V1(district, self.calendar)
+        self.schema = Schema(district, self.calendar)
+        if options.plugin is not None:
+            self._install(package.read(options.plugin))
+            if self.schema.installed.problems:
+                raise ValueError(f"the plugin cannot be enabled: {'; '.join(self.schema.installed.problems)}")
+            self.settings = self.settings.changed(options.settings)
         self.app: ASGIApp = asgi.app(self._serve)
         self._clock = clock
         self._faults = faults
@@ -121,7 +133,7 @@ class PowerSchoolSandbox:
     def _schema(self, request: Request, path: str) -> Response:
         if not self._is_authorized(request):
             return reply.unauthorized(request, self.settings.unauthorized_body)
-        return schema.answer(request, path, self.district, self.settings)
+        return self.schema.answer(request, path, self.settings)
 
     def _is_authorized(self, request: Request) -> bool:
         return self.settings.plugin_enabled and self.tokens.is_valid(request.headers.get("authorization", ""))
@@ -150,6 +162,12 @@ class PowerSchoolSandbox:
                 return 200, self.settings
             case "POST", "settings":
                 return self._set(body)
+            case "GET", "plugin":
+                return 200, self._plugin()
+            case "POST", "plugin":
+                return self._set_plugin(body)
+            case "POST", "prerender":
+                return 200, {"answers": self.schema.queries.write_ahead()}
         return 404, {"error": f"there is no {method} {_BASE}{part}"}
 
     def _set(self, body: object) -> tuple[int, object]:
@@ -160,6 +178,30 @@ class PowerSchoolSandbox:
             self.tokens.revoke()
         self.settings = self.settings.changed(values)
         return 200, self.settings
+
+    def _plugin(self) -> dict[str, Any]:
+        return {"enabled": self.settings.plugin_enabled, **self.schema.installed.described()}
+
+    def _set_plugin(self, body: object) -> tuple[int, object]:
+        """`{"path": ...}` or `{"files": {name: text}}` installs another plugin, `{"enabled": ...}` switches it."""
+        match body:
+            case {"path": str(path)}:
+                self._install(package.read(Path(path)))
+            case {"files": dict(files)}:
+                self._install(package.read_files({name: str(text).encode() for name, text in files.items()}))
+            case {"enabled": bool(enabled)}:
+                if enabled and self.schema.installed.problems:
+                    raise ValueError("; ".join(self.schema.installed.problems))
+                self.settings = self.settings.changed({"plugin_enabled": enabled})
+            case _:
+                raise ValueError("the plugin takes path, files or enabled")
+        return 200, self._plugin()
+
+    def _install(self, found: Package) -> None:
+        """Puts a plugin in the place of the one before. One that cannot be enabled leaves the server without any."""
+        installed = self.schema.install(found, self.settings.absent())
+        level = found.v1_access if not installed.problems else self.settings.v1_access
+        self.settings = self.settings.changed({"v1_access": level, "plugin_enabled": not installed.problems})
 
 
 def state(district: District) -> dict[str, Any]:

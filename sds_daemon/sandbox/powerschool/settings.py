@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -22,11 +23,15 @@ _CHOICES: Final[dict[str, tuple[object, ...]]] = {
 
 
 class PowerSchoolOptions(msgspec.Struct, frozen=True):
-    """What is fixed when the server starts: the plugin's credentials, and the first settings (see `Settings`)."""
+    """What is fixed when the server starts: the plugin's credentials, and the first settings (see `Settings`).
+
+    `plugin` is the folder or .zip file of the plugin, None for one that asks for nothing but /ws/v1.
+    """
 
     client_id: str
     client_secret: str
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    plugin: Path | None = None
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,7 +39,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 
     `v1_access` is the plugin's level for /ws/v1, which counts from version 25.2 on. `special_schools` says whether the
     school list shows the district office (0) and the graduated students (999999). `token_limit` is the number of token
-    requests answered per `token_window`, None for any number.
+    requests answered per `token_window`, None for any number. `grants` are fields ("table.field") granted besides those
+    of the plugin's access request, `revoked` fields of either that are not; `missing_columns` are columns this server
+    does not have.
     """
 
     v1_access: str = "READ"
@@ -53,12 +60,23 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     special_schools: str = "list"
     latency: float = 0.0
     grants: list[str] = msgspec.field(default_factory=list)
+    revoked: list[str] = msgspec.field(default_factory=list)
+    missing_columns: list[str] = msgspec.field(default_factory=list)
 
     @property
     def checks_access_level(self) -> bool:
         """Whether this version of the server knows the v1 access level of plugins (25.2 and later)."""
         numbers = [int(part) for part in self.version.split(".")[:2] if part.isdigit()]
         return numbers >= [25, 2]
+
+    def absent(self) -> frozenset[str]:
+        """The columns this server does not have, in lower case."""
+        return frozenset(column.lower() for column in self.missing_columns)
+
+    def granted(self, requested: Set[str]) -> frozenset[str]:
+        """The fields the plugin may read, in lower case; `requested` are those of its access request."""
+        added = {grant.lower() for grant in self.grants}
+        return frozenset((requested | added) - {grant.lower() for grant in self.revoked})
 
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """A copy with these values; ValueError says which one is impossible. `page_sizes` is merged, not replaced."""

@@ -1,0 +1,403 @@
+"""Oracle's SQL, as far as a PowerQuery uses it, turned into SQLite's: what Oracle refuses is refused here as well.
+
+The other database is kinder in many places (LIMIT, AS before a table's alias, aliases in WHERE, text where a date is
+expected, a SELECT without FROM); a query that leans on them would pass here and fail on a real server.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sds_daemon.sandbox.powerschool.oracle_functions import FUNCTIONS
+
+_TOKEN: Final = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
+      | (?P<text>[nN]?'(?:[^']|'')*')
+      | (?P<quoted>"[^"]*")
+      | (?P<number>\d+(?:\.\d+)?|\.\d+)
+      | (?P<word>[A-Za-z][\w$#]*)
+      | (?P<bind>:[A-Za-z]\w*)
+      | (?P<sign>\|\||<=|>=|<>|!=|\^=|==|[-+*/=<>(),.;])""",
+    re.VERBOSE | re.DOTALL,
+)
+_BEFORE_PARENTHESIS: Final = frozenset({
+    "in", "and", "or", "not", "exists", "over", "from", "where", "on", "as", "select", "when", "then", "else",
+    "by", "union", "all", "using", "distinct", "between", "like", "join", "having", "case", "intersect",
+    "minus", "is", "any", "some",
+})  # fmt: skip
+_FOREIGN: Final[dict[str, str]] = {
+    "limit": "ORA-00933: SQL command not properly ended",
+    "offset": "ORA-00933: SQL command not properly ended",
+    "except": "ORA-00933: SQL command not properly ended",
+    "glob": "ORA-00920: invalid relational operator",
+    "regexp": "ORA-00920: invalid relational operator",
+    "match": "ORA-00920: invalid relational operator",
+    "ilike": "ORA-00920: invalid relational operator",
+    "isnull": "ORA-00920: invalid relational operator",
+    "notnull": "ORA-00920: invalid relational operator",
+    "true": 'ORA-00904: "TRUE": invalid identifier',
+    "false": 'ORA-00904: "FALSE": invalid identifier',
+    "indexed": "ORA-00933: SQL command not properly ended",
+    "pragma": "ORA-00900: invalid SQL statement",
+}
+_NOW: Final = frozenset({"sysdate", "current_date", "systimestamp", "current_timestamp"})
+_COMPARISONS: Final = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "^="})
+_SET_OPERATORS: Final = frozenset({"union", "minus", "intersect"})
+_CLAUSES: Final = {
+    "select": "select", "from": "from", "join": "from", "on": "on", "using": "on", "where": "where", "group": "group",
+    "having": "group", "order": "order", "with": "with", "fetch": "fetch",
+}  # fmt: skip
+_RESERVED: Final = frozenset(_CLAUSES) | _SET_OPERATORS | frozenset({
+    "and", "or", "not", "in", "is", "null", "between", "like", "exists", "case", "when", "then", "else", "end",
+    "as", "asc", "desc", "nulls", "first", "last", "by", "all", "distinct", "left", "right", "inner", "outer",
+    "full", "cross", "natural", "any", "some", "date", "only", "row", "rows", "next", "over", "partition",
+    "connect", "start",
+})  # fmt: skip
+
+
+class OracleError(Exception):
+    """The statement is none of Oracle's, or fails when run; the message begins with Oracle's number."""
+
+
+@dataclass(slots=True)
+class _Token:
+    kind: str
+    text: str
+
+    @property
+    def word(self) -> str:
+        """The token as a keyword or name in lower case; empty for anything but a word."""
+        return self.text.lower() if self.kind == "word" else ""
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One pair of parentheses, or the whole statement: the clause it is in, and what its SELECT has named so far."""
+
+    clause: str = "args"
+    has_from: bool = True
+    aliases: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    descending: bool = False
+    nulls: bool = False
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A query ready for SQLite. `binds` are the names of its bind variables; `now` says that it asks for the time."""
+
+    parts: tuple[str, ...]
+    binds: frozenset[str]
+    now: bool
+    ordered: bool
+
+    def text(self, arrays: Mapping[str, int]) -> str:
+        """SQLite's text; `arrays` gives the number of values of each variable that stands for a list."""
+        return " ".join(_expanded(part, arrays) for part in self.parts)
+
+
+def _expanded(part: str, arrays: Mapping[str, int]) -> str:
+    name = part[1:]
+    if part[:1] != ":" or name not in arrays:
+        return part
+    return ", ".join(f":{name}__{n}" for n in range(arrays[name])) or "NULL"
+
+
+def translate(sql: str, columns: Set[str], dates: Set[str]) -> Statement:
+    """`sql` for SQLite; `columns` are the names of all columns there are, `dates` of those that hold dates.
+
+    Raises OracleError for what Oracle would not take.
+    """
+    tokens = _tokens(sql)
+    if not tokens or tokens[0].word not in ("select", "with"):
+        raise OracleError("ORA-00900: invalid SQL statement")
+    _refuse_text_as_dates(tokens, dates)
+    binds = frozenset(token.text[1:] for token in tokens if token.kind == "bind")
+    now = any(token.word in _NOW for token in tokens)
+    walk = _Walk(_with_concatenation(tokens), columns)
+    parts = walk.run()
+    return Statement(tuple(parts), binds, now, walk.ordered)
+
+
+def _tokens(sql: str) -> list[_Token]:
+    found, place = [], 0
+    while place < len(sql):
+        match = _TOKEN.match(sql, place)
+        if match is None:
+            raise OracleError(f"ORA-00911: invalid character {sql[place]!r}")
+        place = match.end()
+        kind = match.lastgroup or ""
+        if kind != "space":
+            found.append(_Token(kind, match.group()))
+    for token in found:
+        _check(token)
+    return found
+
+
+def _check(token: _Token) -> None:
+    if token.text == ";":
+        raise OracleError("ORA-00911: invalid character ';'")
+    if token.text == "==":
+        raise OracleError("ORA-00936: missing expression")
+    if token.word in _FOREIGN:
+        raise OracleError(_FOREIGN[token.word])
+
+
+def _refuse_text_as_dates(tokens: list[_Token], dates: Set[str]) -> None:
+    """A date beside a text or a variable is compared by the session's own format, which is never the one at hand."""
+    for left, sign, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign.text in _COMPARISONS or sign.word == "between":
+            kinds = {left.kind, right.kind}
+            if kinds & {"text", "bind"} and (left.word in dates or right.word in dates):
+                raise OracleError("ORA-01861: literal does not match format string")
+
+
+def _with_concatenation(tokens: list[_Token]) -> list[_Token]:
+    """Every operand of `||` made text that is never null: Oracle takes null for the empty text there."""
+    opening: dict[int, int] = {}
+    closing: dict[int, int] = {}
+    for place, token in enumerate(tokens):
+        if token.text != "||":
+            continue
+        for start, end in (_operand_before(tokens, place), _operand_after(tokens, place)):
+            if start not in opening:
+                opening[start] = end
+                closing[end] = closing.get(end, 0) + 1
+    made: list[_Token] = []
+    for place, token in enumerate(tokens):
+        if place in opening:
+            made += [_Token("raw", "coalesce"), _Token("raw", "(")]
+        made.append(token)
+        made += [_Token("raw", ",''"), _Token("raw", ")")] * closing.get(place, 0)
+    return made
+
+
+def _operand_before(tokens: list[_Token], place: int) -> tuple[int, int]:
+    end = start = place - 1
+    if start < 0:
+        raise OracleError("ORA-00936: missing expression")
+    if tokens[start].text == ")":
+        start = _partner(tokens, start, -1)
+        if start > 0 and tokens[start - 1].word in FUNCTIONS:
+            start -= 1
+    elif tokens[start].word == "end":
+        while start > 0 and tokens[start].word != "case":
+            start -= 1
+    while start > 1 and tokens[start - 1].text == ".":
+        start -= 2
+    return start, end
+
+
+def _operand_after(tokens: list[_Token], place: int) -> tuple[int, int]:
+    start = end = place + 1
+    if end >= len(tokens):
+        raise OracleError("ORA-00936: missing expression")
+    if tokens[end].word == "case":
+        while end < len(tokens) - 1 and tokens[end].word != "end":
+            end += 1
+    while end + 2 < len(tokens) and tokens[end + 1].text == ".":
+        end += 2
+    if end + 1 < len(tokens) and tokens[end].word in FUNCTIONS and tokens[end + 1].text == "(":
+        end += 1
+    if tokens[end].text == "(":
+        end = _partner(tokens, end, 1)
+    return start, end
+
+
+def _partner(tokens: list[_Token], place: int, step: int) -> int:
+    """The parenthesis that belongs to the one at `place`."""
+    depth = 0
+    while 0 <= place < len(tokens):
+        depth += {"(": 1, ")": -1}.get(tokens[place].text, 0)
+        if depth == 0:
+            return place
+        place += step
+    raise OracleError("ORA-00907: missing right parenthesis")
+
+
+class _Walk:
+    """One pass over the tokens: knows in which clause of which SELECT it is, and writes SQLite's text."""
+
+    def __init__(self, tokens: list[_Token], columns: Set[str]) -> None:
+        self._tokens = tokens
+        self._columns = columns
+        self._out: list[str] = []
+        self._scopes = [_Scope("start")]
+        self._place = 0
+        self.ordered = False
+
+    @property
+    def _scope(self) -> _Scope:
+        return self._scopes[-1]
+
+    def run(self) -> list[str]:
+        """The pieces of the statement; each bind variable is a piece of its own."""
+        while self._place < len(self._tokens):
+            token = self._tokens[self._place]
+            self._place += 1
+            self._step(token)
+        self._leave(final=True)
+        return self._out
+
+    def _near(self, offset: int) -> _Token:
+        place = self._place - 1 + offset
+        return self._tokens[place] if 0 <= place < len(self._tokens) else _Token("none", "")
+
+    def _step(self, token: _Token) -> None:
+        match token.kind:
+            case "sign":
+                self._sign(token.text)
+            case "word":
+                self._word(token)
+            case "text":
+                # The empty text is null.
+                self._out.append("NULL" if token.text == "''" else token.text.lstrip("nN"))
+            case "quoted":
+                self._quoted(token.text[1:-1])
+            case _:
+                self._out.append(token.text)
+
+    def _sign(self, sign: str) -> None:
+        if sign == "(":
+            self._scopes.append(_Scope())
+        elif sign == ")":
+            self._leave()
+        elif sign == "," and self._scope.clause == "order":
+            self._end_of_order()
+        self._out.append({"/": "*1.0/", "^=": "<>"}.get(sign, sign))
+
+    def _leave(self, *, final: bool = False) -> None:
+        scope = self._scope
+        if final != (len(self._scopes) == 1):
+            raise OracleError("ORA-00907: missing right parenthesis" if final else "ORA-00933: SQL command not ended")
+        self._end_of_select(scope)
+        if scope.clause == "order":
+            self._end_of_order()
+            self.ordered = self.ordered or final
+        elif final and scope.clause == "fetch":
+            self.ordered = True
+        self._scopes.pop()
+
+    def _end_of_select(self, scope: _Scope) -> None:
+        if not scope.has_from:
+            raise OracleError("ORA-00923: FROM keyword not found where expected")
+        for name in scope.names & scope.aliases - self._columns:
+            raise OracleError(f'ORA-00904: "{name.upper()}": invalid identifier')
+        scope.aliases, scope.names = set(), set()
+
+    def _end_of_order(self) -> None:
+        # Nulls are the greatest values here and the least ones there.
+        if not self._scope.nulls:
+            self._out.append("NULLS FIRST" if self._scope.descending else "NULLS LAST")
+        self._scope.descending = self._scope.nulls = False
+
+    def _word(self, token: _Token) -> None:
+        word, following = token.word, self._near(1)
+        if word in _CLAUSES and self._near(-1).text != ".":
+            self._clause(word)
+        elif word in _SET_OPERATORS:
+            self._end_of_select(self._scope)
+            self._out.append("EXCEPT" if word == "minus" else word)
+        elif word in _NOW:
+            self._out.append("ora_sysdate()")
+        elif word == "date" and following.kind == "text":
+            self._place += 1
+            self._out.append(str(_ordinal(following.text.strip("'"))))
+        elif following.text == "(" and self._near(-1).text != ".":
+            self._call(token)
+        else:
+            self._plain(token)
+
+    def _clause(self, word: str) -> None:
+        scope = self._scope
+        if word == "from" and scope.clause == "args":
+            raise OracleError("ORA-00907: missing right parenthesis")
+        if word == "fetch":
+            self._fetch()
+            return
+        if scope.clause == "order" and word != "order":
+            raise OracleError("ORA-00933: SQL command not properly ended")
+        if word == "select":
+            scope.has_from = False
+        elif word == "from":
+            scope.has_from = True
+        scope.clause = _CLAUSES[word]
+        self._out.append(word)
+
+    def _fetch(self) -> None:
+        """FETCH FIRST n ROWS ONLY."""
+        words = [self._near(n).text.lower() for n in range(1, 5)]
+        ends = words[0] in ("first", "next") and words[2] in ("row", "rows") and words[3] == "only"
+        if not ends or not words[1].isdigit():
+            raise OracleError("ORA-00933: SQL command not properly ended")
+        if self._scope.clause == "order":
+            self._end_of_order()
+            self._scope.clause = "fetch"
+        self._out.append(f"LIMIT {words[1]}")
+        self._place += 4
+
+    def _call(self, token: _Token) -> None:
+        word = token.word
+        names_a_query = self._scope.clause == "with" and self._near(-1).word in ("with", "") and word not in _RESERVED
+        if word in FUNCTIONS:
+            self._out.append(FUNCTIONS[word])
+        elif word in _BEFORE_PARENTHESIS or names_a_query:
+            self._as(token)
+            self._out.append(token.text)
+        else:
+            raise OracleError(f'ORA-00904: "{word.upper()}": invalid identifier')
+
+    def _plain(self, token: _Token) -> None:
+        word, scope = token.word, self._scope
+        self._as(token)
+        scope.descending |= word == "desc"
+        scope.nulls |= word == "nulls"
+        if word not in _RESERVED and self._near(1).text != ".":
+            self._named(word)
+        self._out.append(token.text)
+
+    def _named(self, word: str) -> None:
+        """Remembers an alias of the select list, or a name the other clauses use without its table."""
+        scope, before = self._scope, self._near(-1)
+        if scope.clause == "select":
+            ends = before.text == ")" or before.kind in ("number", "text") or before.word not in _RESERVED | {""}
+            if before.word in ("as", "end") or ends:
+                scope.aliases.add(word)
+        elif scope.clause in ("where", "on", "group") and before.text != ".":
+            scope.names.add(word)
+
+    def _as(self, token: _Token) -> None:
+        if token.word == "as" and self._scope.clause == "from":
+            raise OracleError("ORA-00933: SQL command not properly ended")
+
+    def _quoted(self, name: str) -> None:
+        """A quoted name keeps its case, and everything in the database is in capitals."""
+        before, after = self._near(-1), self._near(1)
+        alias = self._scope.clause == "select" and after.text != "." and before.word not in ("select", "distinct")
+        alias = alias and before.text not in (".", ",", "(")
+        if not alias and name != name.upper():
+            raise OracleError(f'ORA-00904: "{name}": invalid identifier')
+        if not alias and name.lower() not in self._columns:
+            raise OracleError(f'ORA-00904: "{name}": invalid identifier')
+        self._out.append(f'"{name}"')
+
+
+def _ordinal(text: str) -> int:
+    try:
+        return dt.date.fromisoformat(text).toordinal()
+    except ValueError:
+        raise OracleError("ORA-01861: literal does not match format string") from None
+
+
+def result(value: Any) -> str | None:
+    """A value of the result as the web service shows it: text, nothing for null and for the empty text."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
