@@ -278,3 +278,22 @@ def test_a_school_day_is_repeatable_readable_and_touches_each_thing_once(distric
 def test_a_school_day_of_a_tiny_district_can_be_applied(count: int) -> None:
     tiny = generate(students=count, seed=1, today=TODAY)
     changes.apply(tiny, school_day(tiny, TODAY), TODAY)
+
+
+def test_many_students_change_sections_at_once(district: model.District) -> None:
+    table = district.enrollments
+    before = {row for row in table.rows() if table.is_active(row, TODAY)}
+    moved = apply(district, op="move_students", count=100, seed=3)["moved"]
+    after = {row for row in table.rows() if table.is_active(row, TODAY)}
+    left, entered = before - after, after - before
+    assert len(left) == len(entered) == moved > 90
+    assert sorted(table.student[row] for row in left) == sorted(table.student[row] for row in entered)
+    places = {table.student[row]: district.sections[table.section[row]].school for row in left}
+    assert all(district.sections[table.section[row]].school == places[table.student[row]] for row in entered)
+    doubled = [(table.student[row], table.section[row]) for row in after]
+    assert len(doubled) == len(set(doubled))
+
+
+def test_more_students_than_there_are_cannot_change(district: model.District) -> None:
+    with pytest.raises(changes.ChangeError, match="cannot be moved"):
+        apply(district, op="move_students", count=10**6)
