@@ -42,9 +42,7 @@ class Baselines:
             return None
         counted = msgspec.json.decode(row.rows, type=list[tuple[Resource, str | None, int]])
         rows = {(resource, school): number for resource, school, number in counted}
-        return Baseline(
-            school_year=row.school_year, rows=rows, source_uuid=row.source_uuid, named=from_json(row.named)
-        )
+        return Baseline(school_year=row.school_year, rows=rows, source_uuid=row.source_uuid, named=from_json(row.named))
 
     def accept(self, profile: str, baseline: Baseline, settled: str = "") -> None:
         """Replace the baseline. `settled`: what the run rested on, if it left everything as it found it."""

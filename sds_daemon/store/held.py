@@ -24,7 +24,8 @@ WAITING = "waiting"
 APPROVED = "approved"
 APPLYING = "applying"
 REJECTED = "rejected"
-CURRENT = (WAITING, APPROVED, APPLYING, REJECTED)
+REJECTED_REST = "rest_rejected"
+CURRENT = (WAITING, APPROVED, APPLYING, REJECTED, REJECTED_REST)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -32,8 +33,9 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 class HeldSet(msgspec.Struct, kw_only=True):
     """One set of held changes. `run_id`: the run that first computed it.
 
-    `state`: waiting, approved (the next run applies it), applying (a run has begun to), rejected, or, once it is no
-    longer current, replaced (another set took its place) or cleared (applied, or nothing is held any more).
+    `state`: waiting, approved (the next run applies it), applying (a run has begun to), rejected, rest_rejected (a run
+    had begun to apply it, and what is left is not to go out), or, once it is no longer current, replaced (another set
+    took its place) or cleared (applied, or nothing is held any more).
     """
 
     number: int
@@ -58,6 +60,12 @@ def difference(before: Sequence[Withheld], now: Sequence[Withheld]) -> tuple[lis
     return added, [item for line, item in earlier.items() if line not in later]
 
 
+def common(before: Sequence[Withheld], now: Sequence[Withheld]) -> list[Withheld]:
+    """What the later set has in common with the earlier one."""
+    earlier = set(map(_line, before))
+    return [item for item in now if _line(item) in earlier]
+
+
 def _line(item: Withheld) -> bytes:
     change = item.change
     chosen = [change.object_id] if change.object_id is not None else []
@@ -74,8 +82,8 @@ class Held:
     def put(self, profile: str, run_id: int, withheld: Sequence[Withheld]) -> HeldSet:
         """Store what a run holds back. The same changes keep number and state; others replace the current set.
 
-        What is left of a set that a run had begun to apply, when it was cut off, counts as the same. Raises ValueError
-        for an empty set (that is what `clear` is for).
+        What is left of a set that a run had begun to apply, when it was cut off, counts as the same; if it was rejected
+        since, the rest is the set from now on. Raises ValueError for an empty set (that is what `clear` is for).
         """
         if not withheld:
             raise ValueError("an empty set is not held")
@@ -84,11 +92,18 @@ class Held:
             current = _current(connection, profile)
             if current is not None and (current.checksum == digest or _is_rest(current, withheld)):
                 number = int(current.number)
+                if current.state == REJECTED_REST:
+                    _keep_rest(connection, number, digest, withheld)
             else:
                 _close(connection, profile, "replaced")
                 number = self._insert(connection, profile, digest, withheld)
             connection.execute(upsert(RUN), {"run_id": run_id, "number": number})
             return _load(connection, SET.c.number == number)[0]
+
+    def put_again(self, run_id: int, number: int) -> None:
+        """A run holds back exactly the current set."""
+        with self._database.write() as connection:
+            connection.execute(upsert(RUN), {"run_id": run_id, "number": number})
 
     def current(self, profile: str) -> HeldSet | None:
         """The set that waits, or was decided and not yet applied or cleared."""
@@ -119,7 +134,10 @@ class Held:
         return self._decide(number, APPROVED)
 
     def reject(self, number: int) -> HeldSet:
-        """Mark a current set as rejected: it stays out and asks no more. Raises UsageError as `approve`."""
+        """Mark a current set as rejected: it stays out and asks no more. Raises UsageError as `approve`.
+
+        Of one that a run has begun to apply, what is left is rejected.
+        """
         return self._decide(number, REJECTED)
 
     def begin(self, number: int) -> None:
@@ -163,7 +181,8 @@ class Held:
 
 
 def _decided(state: str) -> Any:
-    return case((SET.c.state == APPLYING, APPLYING), else_=APPROVED) if state == APPROVED else state
+    begun = SET.c.state.in_((APPLYING, REJECTED_REST))
+    return case((begun, APPLYING if state == APPROVED else REJECTED_REST), else_=state)
 
 
 def _current(connection: Connection, profile: str) -> Any:
@@ -173,10 +192,15 @@ def _current(connection: Connection, profile: str) -> Any:
 
 
 def _is_rest(current: Any, withheld: Sequence[Withheld]) -> bool:
-    if current.state != APPLYING:
+    if current.state not in (APPLYING, REJECTED_REST):
         return False
     added, _ = difference(msgspec.json.decode(current.changes, type=list[Withheld]), withheld)
     return not added
+
+
+def _keep_rest(connection: Connection, number: int, digest: str, rest: Sequence[Withheld]) -> None:
+    values = {"checksum": digest, "changes": to_json(list(rest)), "state": REJECTED}
+    connection.execute(update(SET).where(SET.c.number == number).values(values))
 
 
 def _close(connection: Connection, profile: str, state: str) -> None:

@@ -14,7 +14,7 @@ from sds_daemon.plan.limits import Extent, hold_excess
 from sds_daemon.plan.policy import apply_policy
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import HeldSet, Role, Store
-from sds_daemon.store.held import APPLYING, APPROVED, REJECTED, difference
+from sds_daemon.store.held import APPLYING, APPROVED, REJECTED, REJECTED_REST, common, difference
 from sds_daemon.sync.plan_memberships import keep_last_owners
 from sds_daemon.sync.world import IssueList, World
 
@@ -92,6 +92,7 @@ def keep_held(store: Store, profile: Profile, run_id: int, plan: Plan) -> Kept:
     A set that was rejected, and is still the same, asks no more: it counts as skipped.
     """
     before = store.held.current(profile.name)
+    plan = _without_rejected(before, plan)
     if not plan.held:
         store.held.clear(profile.name)
         return Kept(plan=plan, notices=_gone(before))
@@ -107,6 +108,25 @@ def keep_held(store: Store, profile: Profile, run_id: int, plan: Plan) -> Kept:
     return Kept(plan=released, release=Release(held.number, changes), number=held.number)
 
 
+def _without_rejected(before: HeldSet | None, plan: Plan) -> Plan:
+    """What a person rejected does not go out because a limit would let it pass by now.
+
+    That is, while the whole set is asked for; of one that a run had begun to apply, what is left of it.
+    """
+    if before is None or before.state not in (REJECTED, REJECTED_REST):
+        return plan
+    passing = [Withheld(change=change, reason=Reason.REJECTED) for change in plan.changes]
+    asked = common(before.changes, [*plan.held, *passing])
+    if before.state == REJECTED and len(asked) < len(before.changes):
+        return plan
+    kept = {item.change.key for item in common(before.changes, passing)}
+    return msgspec.structs.replace(
+        plan,
+        changes=[change for change in plan.changes if change.key not in kept],
+        held=[*plan.held, *(item for item in passing if item.change.key in kept)],
+    )
+
+
 def differences(before: HeldSet, now: HeldSet) -> list[str]:
     """What a set holds that an earlier one did not, and the other way round, in words; ids, not names."""
     added, gone = difference(before.changes, now.changes)
@@ -116,7 +136,7 @@ def differences(before: HeldSet, now: HeldSet) -> list[str]:
 
 
 def _gone(before: HeldSet | None) -> list[str]:
-    if before is None or before.state in (APPLYING, REJECTED):
+    if before is None or before.state in (APPLYING, REJECTED, REJECTED_REST):
         return []
     return [f"the {len(before.changes)} changes held since run {before.run_id} are no longer held"]
 

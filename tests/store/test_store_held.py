@@ -105,3 +105,23 @@ def test_approving_once_more_what_was_cut_off_carries_on_with_the_rest(store: St
     store.held.approve(first.number)
     rest = store.held.put("north", 8, held(LEAVE))
     assert (rest.number, rest.state) == (first.number, "applying")
+
+
+def test_rejecting_what_was_cut_off_rejects_the_rest_and_that_alone(store: Store) -> None:
+    first = store.held.put("north", 7, held(LEAVE, create(student(2)), create(student(3))))
+    store.held.approve(first.number)
+    store.held.begin(first.number)
+    assert store.held.reject(first.number).state == "rest_rejected"
+    rest = store.held.put("north", 8, held(LEAVE, create(student(3))))
+    assert (rest.number, rest.state, len(rest.changes)) == (first.number, "rejected", 2)
+    assert store.held.put("north", 9, held(LEAVE, create(student(3)))).number == first.number
+    assert store.held.put("north", 9, held(LEAVE)).state == "waiting", "by then it is less than was rejected"
+
+
+def test_what_was_cut_off_and_rejected_may_be_approved_after_all(store: Store) -> None:
+    first = store.held.put("north", 7, held(LEAVE, create(student(2))))
+    store.held.approve(first.number)
+    store.held.begin(first.number)
+    store.held.reject(first.number)
+    assert store.held.approve(first.number).state == "applying"
+    assert store.held.put("north", 8, held(LEAVE)).number == first.number

@@ -34,7 +34,7 @@ from sds_daemon.errors import (
 from sds_daemon.plan.change import ChangeKind
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Store
-from sds_daemon.sync.approval import approve_run
+from sds_daemon.sync.approval import approve_run, held_by
 from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.standing import announce, standing
 from sds_daemon.sync.summary import RunSummary
@@ -126,6 +126,33 @@ def test_unrelated_changes_leave_the_held_set_alone(office: Office) -> None:
     assert approve_run(office.store, first.run) == "oak"
     assert office.sync(town(*PUPILS[3:12], PUPILS[15])).applied == {"member.remove": 3}
     assert office.inside() == {*PUPILS[3:12], PUPILS[15]}
+
+
+def test_what_is_left_of_a_rejected_set_stays_out_though_the_limits_would_let_it_pass(office: Office) -> None:
+    failing = FailingDirectory()
+    failing.objects, failing.inside = office.directory.objects, office.directory.inside
+    office.directory = failing
+    held = office.sync(town(*PUPILS[3:12]))
+    approve_run(office.store, held.run)
+    failing.faults = ["fine", "killed"]
+    with pytest.raises(Killed):
+        office.sync(town(*PUPILS[3:12]))
+    office.store.held.reject(held_by(office.store, held.run).number)
+    for _ in range(2):
+        left = office.sync(town(*PUPILS[3:12]))
+        assert (left.held, left.applied, left.skipped) == ({}, {}, {"member.remove": 2})
+        assert not any("held" in notice for notice in left.notices)
+    assert len(office.inside()) == 10
+
+
+def test_a_rejected_set_does_not_pass_when_the_limits_are_widened_and_a_part_of_it_is_another_set(
+    office: Office,
+) -> None:
+    held = office.sync(town(*PUPILS[3:12]))
+    office.store.held.reject(held_by(office.store, held.run).number)
+    office.limit(removal_floor=99)
+    assert office.sync(town(*PUPILS[3:12])).skipped == {"member.remove": 3}
+    assert office.sync(town(*PUPILS[2:12])).applied == {"member.remove": 2}
 
 
 def test_a_relaxation_lets_pass_what_would_be_held_until_its_day_is_over(office: Office) -> None:
