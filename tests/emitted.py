@@ -73,7 +73,6 @@ WRITES: dict[str, set[str]] = {
 }
 
 BELOW = {
-    "requests.Requests._patch",
     "requests.Requests._reference",
     "requests.Requests._school_relation",
     "requests.Requests._unreference",
@@ -125,7 +124,7 @@ def _is_address(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(_ROOTS)
 
 
-_CALLS = {"filter_by_ids", "select", "_patch", "_reference", "_unreference"}
+_CALLS = {"filter_by_ids", "select", "_reference", "_unreference"}
 _ROOTS = (
     "/users",
     "/groups",

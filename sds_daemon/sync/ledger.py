@@ -37,7 +37,7 @@ UPDATES = frozenset({ChangeKind.UPDATE_SCHOOL, ChangeKind.UPDATE_USER, ChangeKin
 
 
 class PasswordFile:
-    """The hand-out list of a profile's new accounts: CSV, mode 0600, each line on the disk before its request goes out."""
+    """The hand-out list of a profile's new accounts: CSV, mode 0600, on the disk before a request goes out."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path

@@ -49,12 +49,16 @@ class Body(msgspec.Struct):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """Where an attribute lives: SDK attribute, JSON name, sub-object ("" for the object itself)."""
+    """Where an attribute lives: SDK attribute, JSON name, sub-object ("" for the object itself).
+
+    `choice`: the value is one of few.
+    """
 
     attribute: str
     json: str
     part: str = ""
     convert: Callable[[str], Any] = str
+    choice: bool = False
 
 
 def _same(*names: str) -> dict[str, Field]:
@@ -81,14 +85,14 @@ ACCOUNT = _same(
     "office_location",
 )
 _SOURCE = {
-    "external_source": Field("external_source", "externalSource", "", EducationExternalSource),
+    "external_source": Field("external_source", "externalSource", "", EducationExternalSource, choice=True),
     "external_source_detail": Field("external_source_detail", "externalSourceDetail"),
 }
 _PERSON = {
     **ACCOUNT,
     **_SOURCE,
     **_same("middle_name"),
-    "primary_role": Field("primary_role", "primaryRole", "", EducationUserRole),
+    "primary_role": Field("primary_role", "primaryRole", "", EducationUserRole, choice=True),
 }
 STUDENT = {
     **_PERSON,
@@ -138,9 +142,16 @@ _PARTS: dict[str, Callable[[], Any]] = {
 }
 
 
-def education_user(ref: Ref, values: Mapping[str, Any]) -> Body:
+def person_fields(kind: RecordKind, *, education: bool) -> Mapping[str, Field]:
+    """The attributes of an account of a student or teacher."""
+    if not education:
+        return ACCOUNT
+    return TEACHER if kind is RecordKind.TEACHER else STUDENT
+
+
+def education_user(kind: RecordKind, values: Mapping[str, Any]) -> Body:
     """An educationUser with the attributes given (Graph docs: educationuser). Raises BadAttribute."""
-    return _filled(EducationUser(), values, TEACHER if ref.kind is RecordKind.TEACHER else STUDENT)
+    return _filled(EducationUser(), values, person_fields(kind, education=True))
 
 
 def plain_user(values: Mapping[str, Any]) -> Body:
@@ -169,19 +180,25 @@ def plain_group(values: Mapping[str, Any], *, extended: bool) -> Body:
     return _extended(body, values, GROUP_EXTRAS) if extended else body
 
 
-def mark_group(body: Body, ref: Ref, source_uuid: str, *, extended: bool, new: bool = True) -> Body:
-    """Our anchor on a new group, in `uniqueName`, and School Data Sync's own marks where the tenant knows them.
+def mark_group(body: Body, values: Mapping[str, Any], *, extended: bool) -> Body:
+    """Our anchor on a group, from `marks_of`, and School Data Sync's own marks where the tenant knows them."""
+    if "unique_name" in values:
+        body.model.unique_name = values["unique_name"]
+        body.empty = False
+    if extended and "anchor_id" in values:
+        body.empty = False
+        marks = {"ObjectType": "Section", "SyncSource": "SIS", "AnchorId": values["anchor_id"], "Status": "Active"}
+        body.model.additional_data.update({EXTENSION + name: value for name, value in marks.items()})
+    return body
+
+
+def marks_of(ref: Ref, source_uuid: str, *, new: bool) -> dict[str, str]:
+    """The values of our marks on a section's group.
 
     `uniqueName` can be set at creation alone (Graph docs: group): an adopted group is known by its link.
     """
-    if new:
-        body.model.unique_name = unique_name(source_uuid, ref)
-        body.empty = False
-    if extended:
-        body.empty = False
-        marks = {"ObjectType": "Section", "SyncSource": "SIS", "AnchorId": f"Section_{ref.sis_id}", "Status": "Active"}
-        body.model.additional_data.update({EXTENSION + name: value for name, value in marks.items()})
-    return body
+    marks = {"anchor_id": f"Section_{ref.sis_id}"}
+    return {**marks, "unique_name": unique_name(source_uuid, ref)} if new else marks
 
 
 def education_school(values: Mapping[str, Any]) -> Body:
@@ -190,13 +207,18 @@ def education_school(values: Mapping[str, Any]) -> Body:
 
 
 def plain_school(values: Mapping[str, Any]) -> Body:
-    """An administrative unit."""
-    return _filled(AdministrativeUnit(), values, UNIT)
+    """An administrative unit. A `description` comes from `unit_description`."""
+    return _filled(AdministrativeUnit(), values, {**UNIT, **_same("description")})
 
 
 def unique_name(source_uuid: str, ref: Ref) -> str:
     """The anchor of a section's group in tenants or profiles that do not use the education API."""
     return f"sds-daemon.{source_uuid.replace('-', '')}.{ref.kind}.{ref.sis_id}"
+
+
+def unit_description(source_uuid: str, ref: Ref) -> str:
+    """What an administrative unit says of itself, with the anchor of its school."""
+    return f"School kept in step with the student information system {unit_mark(source_uuid, ref)}"
 
 
 def unit_mark(source_uuid: str, ref: Ref) -> str:
