@@ -2,7 +2,8 @@
 
 `sdk`: what a user would write with msgraph-sdk, one request at a time in 16 tasks, retries as the SDK makes them.
 `paging`: all users by the SDK's typed pages. `bare`: prebuilt batches by httpx alone, the sandbox's own ceiling.
-Each prints one JSON object of counts.
+`reader`: the requests of a cycle to PowerSchool once more, every field decoded, and nothing else. Each prints one JSON
+object of counts.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 TASKS = 16
 BATCH = 20
 CONNECTIONS = 8
+SOURCE_CALLS = 4
+"""At once: what the program allows itself."""
 Job = Callable[[], Awaitable[Any]]
 
 
@@ -241,6 +245,68 @@ async def bare(tenant: Tenant, batches: int) -> dict[str, Any]:
     return {"creates": made["rate"], "updates": changed["rate"], "items": 2 * BATCH * batches}
 
 
+class Source:
+    """The school's server, from the sandbox's configuration."""
+
+    def __init__(self, config: Path) -> None:
+        found = tomllib.loads(config.read_text())["sources"]["powerschool"]
+        self.url: str = found["url"]
+        self.login = (found["client_id"], Path(found["client_secret"].removeprefix("file:")).read_text())
+        self.context = ssl.create_default_context(cafile=found["ca_file"])
+
+
+class Reader:
+    """Asks what it is given, four at a time, and decodes the answers with msgspec: rows into structs of text."""
+
+    def __init__(self, source: Source, requests: list[dict[str, Any]]) -> None:
+        self._source = source
+        self._requests = requests
+        self._decoders: dict[int, msgspec.json.Decoder[Any]] = {}
+        self._rows = 0
+
+    async def run(self, rounds: int) -> dict[str, Any]:
+        """CPU and wall seconds of each round after the first, in which columns are learned."""
+        async with httpx.AsyncClient(verify=self._source.context, base_url=self._source.url, timeout=600) as http:
+            form = {"grant_type": "client_credentials"}
+            answer = await http.post("/oauth/access_token", data=form, auth=self._source.login)
+            http.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+            http.headers["accept"] = "application/json"
+            figures = [await self._round(http) for _ in range(rounds + 1)][1:]
+        return {"cpu": [cpu for cpu, _ in figures], "wall": [wall for _, wall in figures], "rows": self._rows}
+
+    async def _round(self, http: httpx.AsyncClient) -> tuple[float, float]:
+        self._rows, waiting = 0, iter(enumerate(self._requests))
+        cpu, wall = time.process_time(), time.perf_counter()
+
+        async def work() -> None:
+            for place, row in waiting:
+                self._decode(place, (await http.send(self._request(http, row))).raise_for_status().content)
+
+        await asyncio.gather(*(work() for _ in range(SOURCE_CALLS)))
+        return time.process_time() - cpu, time.perf_counter() - wall
+
+    def _request(self, http: httpx.AsyncClient, row: dict[str, Any]) -> httpx.Request:
+        url = row["path"] + (f"?{row['query']}" if row["query"] else "")
+        return http.build_request(row["method"], url, json=row["body"] if row["method"] == "POST" else None)
+
+    def _decode(self, place: int, content: bytes) -> None:
+        decoder = self._decoders.get(place)
+        if decoder is None:
+            decoder = self._decoders[place] = _typed(msgspec.json.decode(content))
+        found = decoder.decode(content)
+        self._rows += len(found.record) if hasattr(found, "record") else 0
+
+
+def _typed(sample: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder for answers like this one: `record` as structs of its columns, else whatever it holds."""
+    rows = sample.get("record") if isinstance(sample, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(v, str) for row in rows for v in row.values()):
+        return msgspec.json.Decoder()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    row = msgspec.defstruct("Row", [(name, str | None, None) for name in columns], gc=False)
+    return msgspec.json.Decoder(msgspec.defstruct("Answer", [("record", list[row], [])]))  # type: ignore[valid-type]
+
+
 async def _posted(http: httpx.AsyncClient, tenant: Tenant, bodies: list[bytes]) -> dict[str, Any]:
     answers: list[Any] = []
     waiting = iter(bodies)
@@ -306,6 +372,9 @@ def main() -> None:
     work = {
         "sdk": lambda: one_by_one(tenant, json.loads(Path(sys.argv[3]).read_text())),
         "paging": lambda: paging(tenant),
+        "reader": lambda: Reader(Source(Path(sys.argv[2])), json.loads(Path(sys.argv[3]).read_text())).run(
+            int(sys.argv[4])
+        ),
         "bare": lambda: bare(tenant, int(sys.argv[3])),
     }
     print(json.dumps(asyncio.run(work[name]())))

@@ -29,7 +29,7 @@ QUOTA = 3000
 PERIOD = 150.0
 TENANT_QUOTA = 18_000
 TENANT_PERIOD = 300.0
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.05
 _TICK = os.sysconf("SC_CLK_TCK")
 _MB = 1024.0
 
@@ -66,13 +66,15 @@ class Usage:
             before = sample
         return self.cpu
 
-    def resident_after(self) -> float:
-        """Resident MB at the last look."""
-        return self.samples[-1].resident if self.samples else 0.0
+    def resident_at(self, when: float) -> float:
+        """Resident MB at the first look from a Unix time on, else at the last."""
+        found = next((sample for sample in self.samples if sample.at >= when), None)
+        found = found or (self.samples[-1] if self.samples else Sample(when, 0.0, 0.0))
+        return found.resident
 
 
 class Watched:
-    """A process that is looked at every tenth of a second until it ends."""
+    """A process that is looked at twenty times a second until it ends."""
 
     def __init__(self, *command: str, folder: Path) -> None:
         self._out, self._err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 - read later
@@ -138,7 +140,10 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a sandbox is started with. `cost_model`: "one" or "thirds" (ceil(k/3) writes for k members at once)."""
+    """What a sandbox is started with.
+
+    `cost_model`: "one" or "thirds" (ceil(k/3) writes for k members at once). `log`: rows kept of the request log.
+    """
 
     students: int = 1000
     scale: float = 20.0
@@ -147,6 +152,7 @@ class Setting:
     users: str = "create"
     district: Path | None = None
     lag: float = 5.0
+    log: int = 0
 
     def arguments(self) -> list[str]:
         """As options of `sds-daemon sandbox`. The compressed quota is what a scaled period of `--time-scale` makes of
@@ -154,7 +160,7 @@ class Setting:
         words = [
             "--students", str(self.students), "--time-scale", str(self.scale), "--cost-model", self.cost_model,
             "--education-counted" if self.counted else "--no-education-counted", "--users", self.users,
-            "--lag", str(self.lag), "--log-limit", "0", "--watch-parent",
+            "--lag", str(self.lag), "--log-limit", str(self.log), "--watch-parent",
         ]  # fmt: skip
         if self.district is not None:
             words += ["--district", f"csv:{self.district}"]
@@ -163,8 +169,6 @@ class Setting:
             "write_period": PERIOD / self.scale,
             "tenant_write_quota": TENANT_QUOTA / self.scale,
             "tenant_write_period": TENANT_PERIOD / self.scale,
-            "object_quota": 1_000_000,
-            "delta_page_size": 999,
         }
         for name, value in entra.items():
             words += ["--entra", f"{name}={value}"]
@@ -260,6 +264,15 @@ class Rig:
         answer = self._http.post(f"/_sandbox/{path}", json=body)
         answer.raise_for_status()
         return answer.json()
+
+    def mark(self) -> int:
+        """The number of the newest request so far."""
+        return int(self.get("requests?limit=1&since=1000000000000")["last"])
+
+    def requests(self, side: str, since: int) -> list[dict[str, Any]]:
+        """The requests to a side, "graph" or "powerschool", since a mark."""
+        rows: list[dict[str, Any]] = self.get(f"requests?side={side}&since={since}")["requests"]
+        return rows
 
     def statistics(self) -> dict[str, Any]:
         """The counters of the tenant's quota."""
