@@ -88,7 +88,10 @@ class DaemonSettings(_Table):
 
 
 class SourceSettings(_Table):
-    """`[sources.NAME]`: one PowerSchool server. `url` is its root; `ca_file` a PEM of its own authority."""
+    """`[sources.NAME]`: one PowerSchool server. `url` is its root; `ca_file` a PEM of its own authority.
+
+    `reader`: "auto" takes the PowerQueries where the plugin's grants allow them, else /ws/v1.
+    """
 
     name: str
     type: Literal["powerschool"]
@@ -97,6 +100,7 @@ class SourceSettings(_Table):
     client_secret: Secret
     ca_file: FilePath | None = None
     max_calls: Annotated[int, Field(ge=1, le=4)] = 4
+    reader: Literal["auto", "powerquery", "v1"] = "auto"
 
 
 class TenantSettings(_Table):
@@ -193,6 +197,7 @@ class Profile(_Table):
     replace_invalid_characters: bool = False
     keep_passwords: bool = True
     hand_removals: Literal["respect", "restore"] = "respect"
+    co_teachers: Literal["owner", "member", "ignore"] = "owner"
     recreate_deleted_groups: bool = False
     students: Annotated[PersonRules, _choosing(*STUDENT_DEFAULTS)] = PersonRules(attributes=STUDENT_DEFAULTS)
     teachers: Annotated[PersonRules, _choosing(*TEACHER_DEFAULTS)] = PersonRules(attributes=TEACHER_DEFAULTS)

@@ -33,6 +33,7 @@ def settings(url: str = "https://ps.example.org", **changes: Any) -> SourceSetti
         "url": url,
         "client_id": Secret("id"),
         "client_secret": Secret(SECRET),
+        "reader": "v1",
     }
     return SourceSettings(**{**values, **changes})
 

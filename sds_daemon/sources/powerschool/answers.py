@@ -15,6 +15,10 @@ from sds_daemon.sources.powerschool.normalise import Malformed, decode
 from sds_daemon.sources.powerschool.retry import RETRIED, TryAgain, retry_after
 
 PLUGIN_PAGE = "System > System Settings > Plugin Management Configuration > (the plugin) > Data Provider Configuration"
+REINSTALL = (
+    "make the plugin with `sds-daemon plugin build plugin.zip`, install it over the old one, approve what it asks for "
+    "and enable it: System > System Settings > Plugin Management Configuration"
+)
 V1_CAPABILITY = b"accesslevelv1api"
 _LONGEST_QUOTE = 200
 
@@ -108,10 +112,28 @@ def _refused(answer: Answer) -> SourceRefused:
             f"PowerSchool refused a fresh token for {answer.path} (HTTP 401){_quoted(answer)}",
             remedy=f"look whether the plugin is still enabled: {PLUGIN_PAGE}",
         )
+    fields = refused_fields(answer.body)
+    if fields:
+        return SourceRefused(
+            f"the plugin may not read {', '.join(fields)}: PowerSchool answered 403 for {answer.path}",
+            remedy=REINSTALL,
+        )
     return SourceRefused(
         f"PowerSchool forbids {answer.path} (HTTP 403){_quoted(answer)}",
         remedy=f"grant the plugin read access: {PLUGIN_PAGE}",
     )
+
+
+def refused_fields(body: bytes) -> list[str]:
+    """The columns a refusal of /ws/schema names, such as "STUDENTS.DOB"; none where it names none."""
+    try:
+        value = decode(body[:65_536])
+    except Malformed:
+        return []
+    errors = value.get("errors") if isinstance(value, dict) else None
+    named = [error.get("field") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    shown = {re.sub(r"[^A-Za-z0-9_.]", "?", field)[:64].upper() for field in named if isinstance(field, str)}
+    return sorted(shown)
 
 
 def _quoted(answer: Answer) -> str:

@@ -1,17 +1,20 @@
-"""HTTP to one PowerSchool server: TLS, few calls at once, bounded answers, patience. GET only, but for the token."""
+"""HTTP to one PowerSchool server: TLS, few calls at once, bounded answers, patience. Nothing that could write."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from sds_daemon import __version__
 from sds_daemon.bounded import ACCEPTED, BoundedTransport
@@ -20,12 +23,19 @@ from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import ConfigurationError, SourceInvalid, SourceMissing, SourceRefused, SourceUnreachable
 from sds_daemon.sources.powerschool.answers import PLUGIN_PAGE, Answer, redirected, value_of
 from sds_daemon.sources.powerschool.auth import PluginAuth, Token, TokenCache, parse_token
-from sds_daemon.sources.powerschool.retry import RetryRules, Sleep, Stop, TryAgain, persist
+from sds_daemon.sources.powerschool.guard import TOKEN_PATH, ReadOnlyTransport
+from sds_daemon.sources.powerschool.retry import RetryRules, Sleep, Stop, TryAgain, look, persist
+from sds_daemon.sources.powerschool.spool import Spool
 
-TOKEN_PATH = "/oauth/access_token/"  # noqa: S105 - a path
 LARGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_ANSWER = 300.0
+LARGEST_STREAM = 2 * 1024 * 1024 * 1024
+"""Bytes; ten times the enrollments of a district of 200,000 students. They go to a file, not into memory."""
+LONGEST_STREAM = 3600.0
+STREAM_TRIES = 3
+"""A stream that breaks this often is read in pages instead."""
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+_STREAM_TIMEOUT = httpx.Timeout(300.0, connect=15.0)
 
 Params = dict[str, str | int]
 
@@ -99,18 +109,25 @@ class PowerSchoolClient:
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries
         self._slots = asyncio.Semaphore(settings.max_calls)
         self._tokens = TokenCache(self._fetch_token, clock)
-        self._http = httpx.AsyncClient(
+        guarded = ReadOnlyTransport(transport or _network(settings))
+        self._http = self._make_client(guarded, LARGEST_ANSWER, LONGEST_ANSWER, _TIMEOUT)
+        self._streams = self._make_client(guarded, LARGEST_STREAM, LONGEST_STREAM, _STREAM_TIMEOUT)
+
+    def _make_client(
+        self, network: httpx.AsyncBaseTransport, limit: int, longest: float, timeout: httpx.Timeout
+    ) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             base_url=self.base,
             auth=PluginAuth(self._tokens),
             follow_redirects=False,
             trust_env=False,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": ACCEPTED,
                 "User-Agent": f"sds-daemon/{__version__}",
             },
-            transport=BoundedTransport(transport or _network(settings), limit=LARGEST_ANSWER, too_large=_too_large),
+            transport=BoundedTransport(network, limit=limit, too_large=partial(_too_large, limit), longest=longest),
         )
 
     async def get(self, path: str, params: Params | None = None, *, stop: Stop = lambda: False) -> Any:
@@ -124,12 +141,39 @@ class PowerSchoolClient:
 
         return await self._persist(attempt, stop)
 
+    async def post(self, path: str, body: Any, *, stop: Stop = lambda: False) -> Any:
+        """The JSON value a PowerQuery answers with, None for 404. Raises SourceError, Interrupted."""
+
+        async def attempt() -> Any:
+            await self.authenticate()
+            async with self._slots:
+                answer = await self._send("POST", path, json=body)
+            return value_of(answer, self._clock.now())
+
+        return await self._persist(attempt, stop)
+
+    async def download(self, path: str, params: Params, body: Any, *, stop: Stop = lambda: False) -> Spool | None:
+        """The answer of a PowerQuery as it came, unread; None for 404. Raises SourceError, Interrupted.
+
+        An answer that is cut off, too long or too slow is tried again, fewer times than others.
+        """
+
+        async def attempt() -> Spool | None:
+            await self.authenticate()
+            async with self._slots:
+                return await self._receive(path, params, body, stop)
+
+        rules = msgspec.structs.replace(self._rules, tries=min(STREAM_TRIES, self._rules.tries))
+        spool: Spool | None = await persist(attempt, rules=rules, sleep=self._sleep, stop=stop, jitter=self._jitter)
+        return spool
+
     async def authenticate(self) -> None:
         """Have a token, from the cache or from the server. Raises SourceError, ConfigurationError."""
         await self._tokens.get()
 
     async def close(self) -> None:
         """Release connections. May be called twice."""
+        await self._streams.aclose()
         await self._http.aclose()
 
     async def _persist(self, attempt: Callable[[], Any], stop: Stop) -> Any:
@@ -157,12 +201,26 @@ class PowerSchoolClient:
         return token
 
     async def _send(self, method: str, path: str, **options: Any) -> Answer:
-        try:
-            async with (
-                asyncio.timeout(LONGEST_ANSWER),
-                self._http.stream(method, path, **options) as response,
-            ):
+        with self._failures(path):
+            async with asyncio.timeout(LONGEST_ANSWER), self._http.stream(method, path, **options) as response:
                 body = await response.aread()
+        return Answer(path, response.status_code, response.headers, body)
+
+    async def _receive(self, path: str, params: Params, body: Any, stop: Stop) -> Spool | None:
+        with self._failures(path):
+            async with self._streams.stream("POST", path, params=params, json=body) as response:
+                if response.status_code != 200 or "json" not in response.headers.get("Content-Type", ""):
+                    answer = Answer(path, response.status_code, response.headers, await response.aread())
+                else:
+                    return await _spooled(response, stop)
+        value_of(answer, self._clock.now())
+        return None
+
+    @contextmanager
+    def _failures(self, path: str) -> Iterator[None]:
+        """What can go wrong on the way of an answer, as TryAgain or SourceError."""
+        try:
+            yield
         except TimeoutError as error:
             raise TryAgain(_unreachable(path, f"took longer than {LONGEST_ANSWER:.0f} s")) from error
         except httpx.InvalidURL:  # what httpx makes of some Location headers, though it does not follow them
@@ -171,7 +229,19 @@ class PowerSchoolClient:
             raise TryAgain(SourceInvalid(f"{path}: {error}", remedy=_PROXY)) from error
         except httpx.TransportError as error:
             raise _transport_failure(self.base, path, error) from error
-        return Answer(path, response.status_code, response.headers, body)
+
+
+async def _spooled(response: httpx.Response, stop: Stop) -> Spool:
+    spool = Spool()
+    try:
+        async for piece in response.aiter_raw():
+            spool.write(piece)
+            look(stop)
+        spool.end_document()
+    except BaseException:
+        spool.close()
+        raise
+    return spool
 
 
 _PROXY = "look for a proxy between here and PowerSchool"
@@ -182,9 +252,9 @@ def _network(settings: SourceSettings) -> httpx.AsyncBaseTransport:
     return httpx.AsyncHTTPTransport(verify=tls_context(settings.ca_file), trust_env=False, limits=limits)
 
 
-def _too_large(request: httpx.Request) -> SourceInvalid:
+def _too_large(limit: int, request: httpx.Request) -> SourceInvalid:
     return SourceInvalid(
-        f"the answer for {request.url.path} is larger than {LARGEST_ANSWER // 1024**2} MB",
+        f"the answer for {request.url.path} is larger than {limit // 1024**2} MB",
         remedy="lower the plugin's page size in PowerSchool",
     )
 
@@ -224,10 +294,24 @@ class Session:
         """How many calls are made at once."""
         return self.client.max_calls
 
+    def look(self) -> None:
+        """Raises Interrupted once the read was asked to stop."""
+        look(self._stop)
+
     async def find(self, path: str, params: Params | None = None) -> Any:
         """The JSON value at `path`, None where the server has no such record. Raises SourceError, Interrupted."""
         self.calls += 1
         return await self.client.get(path, params, stop=self._stop)
+
+    async def post(self, path: str, body: Any) -> Any:
+        """What a PowerQuery answers, None where the server has none of that name. Raises SourceError, Interrupted."""
+        self.calls += 1
+        return await self.client.post(path, body, stop=self._stop)
+
+    async def download(self, path: str, params: Params, body: Any) -> Spool | None:
+        """The answer of a PowerQuery unread, None where there is none. Raises SourceError, Interrupted."""
+        self.calls += 1
+        return await self.client.download(path, params, body, stop=self._stop)
 
     async def get(self, path: str, params: Params | None = None) -> Any:
         """The JSON value at `path`. Raises SourceError, for 404 SourceMissing, and Interrupted."""

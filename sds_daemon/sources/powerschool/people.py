@@ -33,11 +33,11 @@ async def read_staff(desk: Desk, schools: Collection[str], leads: Iterable[str])
     async def of_school(school_id: str) -> list[StaffRow]:
         call = desk.call("staff", f"/ws/v1/school/{school_id}/staff", root="staffs", expansions=STAFF_EXPANSIONS)
         listing = await desk.read(Resource.STAFF, school_id, call)
-        return [row for raw in listing.rows for row in _staff_row(desk, raw)]
+        return [row for raw in listing.rows for row in staff_row(desk, raw)]
 
     async def by_id(staff_id: str) -> list[StaffRow]:
         answer = await desk.session.find(f"/ws/v1/staff/{staff_id}", {"expansions": STAFF_EXPANSIONS})
-        return _staff_row(desk, answer.get("staff")) if isinstance(answer, dict) else []
+        return staff_row(desk, answer.get("staff")) if isinstance(answer, dict) else []
 
     found = await desk.each_school("Reading staff", Resource.STAFF, schools, of_school)
     staff = {row.id: row for rows in found for row in rows}
@@ -46,7 +46,8 @@ async def read_staff(desk: Desk, schools: Collection[str], leads: Iterable[str])
     return staff
 
 
-def _staff_row(desk: Desk, raw: Any) -> list[StaffRow]:
+def staff_row(desk: Desk, raw: Any) -> list[StaffRow]:
+    """The one row there is, or none where it cannot be used, which is a problem."""
     parsed = parse_staff(raw)
     if parsed.value is not None:
         return [parsed.value]
@@ -137,6 +138,10 @@ class Students:
         else:
             self.taken[student.id] = student
 
+    def absent(self, ids: Collection[str]) -> dict[str, Absence]:
+        """Why those of `ids` are not taken who are not."""
+        return {student: why for student, why in sorted(self.absences.items()) if student in ids}
+
     def unexplained(self, ids: Iterable[str]) -> list[str]:
         """Those of whom nothing is known yet, sorted."""
         return sorted(set(ids) - self.taken.keys() - self.absences.keys() - self.unusable)
@@ -157,13 +162,14 @@ async def read_students(desk: Desk, schools: Collection[str], *, include_preregi
         place = f"student list of school {school_id}"
         desk.note_doubled(listing, RecordKind.STUDENT, place)
         for raw in listing.rows:
-            _file_student(desk, students, raw, school_id, place)
+            file_student(desk, students, raw, school_id, place)
 
     await desk.each_school("Reading students", Resource.STUDENTS, schools, of_school)
     return students
 
 
-def _file_student(desk: Desk, students: Students, raw: Any, school_id: str, place: str) -> None:
+def file_student(desk: Desk, students: Students, raw: Any, school_id: str, place: str) -> None:
+    """Takes one row, or notes why not; `school_id` is the school of a row that names none."""
     parsed = parse_student(raw, school_id)
     desk.note(parsed, RecordKind.STUDENT, place)
     if parsed.value is not None:
@@ -178,7 +184,7 @@ async def explain_absences(desk: Desk, students: Students, sections: Iterable[Se
     One who turns out to be active in scope (the list moved while it was read) is taken. Sections whose term is over
     ask for nothing.
     """
-    enrolled = {student for section in sections if not section.frozen for student in section.students}
+    enrolled = enrolled_in(sections)
     unexplained = students.unexplained(enrolled)
     done = 0
 
@@ -189,9 +195,14 @@ async def explain_absences(desk: Desk, students: Students, sections: Iterable[Se
             students.absences[student_id] = Absence.UNKNOWN
         else:
             raw = answer.get("student") if isinstance(answer, dict) else None
-            _file_student(desk, students, raw, "", f"/ws/v1/student/{student_id}")
+            file_student(desk, students, raw, "", f"/ws/v1/student/{student_id}")
         done += 1
         desk.progress("Looking up enrolled students of other schools", done, len(unexplained))
 
     await each(desk.session.lanes, unexplained, by_id)
-    return {student: why for student, why in sorted(students.absences.items()) if student in enrolled}
+    return students.absent(enrolled)
+
+
+def enrolled_in(sections: Iterable[Section]) -> set[str]:
+    """The students of the sections whose term is not over."""
+    return {student for section in sections if not section.frozen for student in section.students}

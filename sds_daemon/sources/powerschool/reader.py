@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sds_daemon.clock import Clock
 from sds_daemon.errors import SourceRefused
 from sds_daemon.roster.records import Snapshot
-from sds_daemon.sources.base import Progress, Scope
+from sds_daemon.sources.base import Progress, Scope, Unchanged
 from sds_daemon.sources.powerschool.client import Session
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.district import read_facts, read_schools, read_terms
@@ -48,8 +48,13 @@ class Reader(ABC):
         """Why the plugin does not allow this reader; None where it does. Raises other SourceErrors."""
 
     @abstractmethod
-    async def read(self, session: Session, scope: Scope, clock: Clock, progress: Progress) -> Snapshot:
-        """The scope, whole and with its proof. Raises SourceError, ConfigurationError, Interrupted."""
+    async def read(
+        self, session: Session, scope: Scope, clock: Clock, progress: Progress, known: str | None = None
+    ) -> Snapshot | Unchanged:
+        """The scope, whole and with its proof; Unchanged where that would have the fingerprint `known`.
+
+        Raises SourceError, SourceRefused where the plugin does not allow this reader, ConfigurationError, Interrupted.
+        """
 
 
 class V1Reader(Reader):
@@ -65,12 +70,14 @@ class V1Reader(Reader):
             return refusal
         return None
 
-    async def read(self, session: Session, scope: Scope, clock: Clock, progress: Progress) -> Snapshot:
+    async def read(
+        self, session: Session, scope: Scope, clock: Clock, progress: Progress, known: str | None = None
+    ) -> Snapshot:
         """Facts, schools, year, sections, people, rosters; then the snapshot."""
         desk = Desk(session, progress)
         facts = await read_facts(session)
         desk.page_sizes, desk.notices = facts.page_sizes, [*facts.notices]
-        today = _today(desk, clock, facts.timezone, scope.not_before)
+        today = day_of(desk, clock, facts.timezone, scope.not_before)
 
         schools = schools_in_scope(await read_schools(desk), scope)
         terms = await read_terms(desk, schools, years_to_ask(today, scope.lead_days, scope.school_year))
@@ -110,7 +117,7 @@ class V1Reader(Reader):
         )
 
 
-def _today(desk: Desk, clock: Clock, timezone: str, not_before: datetime | None) -> date:
+def day_of(desk: Desk, clock: Clock, timezone: str, not_before: datetime | None) -> date:
     """The district's date; a clock that was set back does not bring an earlier day back."""
     today = clock.today(timezone)
     seen = not_before.astimezone(ZoneInfo(timezone)).date() if not_before is not None else today

@@ -53,7 +53,7 @@ async def persist(
     """
     patience = rules.patience
     for number in range(1, rules.tries + 1):
-        _look(stop)
+        look(stop)
         try:
             return await attempt()
         except TryAgain as failure:
@@ -90,11 +90,12 @@ def _back_off(number: int, rules: RetryRules, jitter: random.Random) -> float:
 
 async def _pause(seconds: float, sleep: Sleep, stop: Stop) -> None:
     while seconds > 0:
-        _look(stop)
+        look(stop)
         await sleep(min(1.0, seconds))
         seconds -= 1.0
 
 
-def _look(stop: Stop) -> None:
+def look(stop: Stop) -> None:
+    """Raises Interrupted once `stop` is true."""
     if stop():
         raise Interrupted("reading PowerSchool was asked to stop", remedy="the next run reads it anew")

@@ -89,12 +89,12 @@ def _usable_rows(desk: Desk, part: Part, section_id: str, listing: Listing) -> l
             continue
         detail = f"enrollment {parsed.id or 'without id'} of section {section_id}: {'; '.join(parsed.faults)}"
         part.gaps[section_id] = detail
-        desk.problem(_whose(raw, section_id), IssueCode.INVALID_RECORD, detail)
+        desk.problem(whose(raw, section_id), IssueCode.INVALID_RECORD, detail)
     return rows
 
 
-def _whose(raw: Any, section_id: str) -> Ref:
-    """The student a broken row is about; the section where even that cannot be told."""
+def whose(raw: Any, section_id: str) -> Ref:
+    """The student a broken row is about, by its `student_id`; the section where even that cannot be told."""
     try:
         student = identifier(raw.get("student_id")) if isinstance(raw, dict) else ""
     except Malformed:
