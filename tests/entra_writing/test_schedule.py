@@ -480,7 +480,7 @@ async def test_an_adopted_class_is_marked_and_then_filled() -> None:
     adopt = Change(kind=K.ADOPT_CLASS, subject=section(1), values=create_class(section(1)).values, object_id="old")
     ledger = await bench.apply([adopt, *taught(section(1), teacher(1))])
     marked, filled = bench.executor.sent("PATCH", "/groups/old")
-    assert b'_Education_AnchorId": "Section_1"' in (marked.body or b"")
+    assert b'_Education_AnchorId":"Section_1"' in (marked.body or b"")
     assert b"uniqueName" not in (marked.body or b""), "it can be set at creation alone (Graph docs: group)"
     assert filled.adds == 2
     assert ledger.of(adopt).object_id == "old"
