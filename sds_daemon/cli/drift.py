@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,7 @@ def list_drift(context: CommandContext, profile: str | None, everything: bool, a
 @pass_context
 def export(context: CommandContext, profile: str | None, output: Path | None, resolved: bool, as_json: bool) -> None:
     """Drift as CSV; of PROFILE, or of all profiles."""
-    from sds_daemon.cli.output import print_json, write_csv
+    from sds_daemon.cli.output import print_json, write_csv, write_private_csv
 
     with context.store() as store:
         found = [record for name in _names(context, profile) for record in store.drift.export(name)]
@@ -65,7 +64,8 @@ def export(context: CommandContext, profile: str | None, output: Path | None, re
     elif output is None:
         write_csv(COLUMNS, (row.values() for row in rows))
     else:
-        _write_file(output, rows)
+        write_private_csv(output, COLUMNS, (row.values() for row in rows))
+        click.echo(f"wrote {len(rows)} differences to {output}", err=True)
 
 
 @command.command("owners")
@@ -138,19 +138,6 @@ def _sentence(record: DriftRecord) -> str:
     if drift.name:
         return f"{drift.subject}: {drift.name} was written as {drift.written!r} and is {drift.found!r}"
     return str(drift.subject)
-
-
-def _write_file(path: Path, rows: list[dict[str, Any]]) -> None:
-    from sds_daemon.cli.output import write_csv
-    from sds_daemon.errors import UsageError
-
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror})", remedy="name another file") from error
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        write_csv(COLUMNS, (row.values() for row in rows), file)
-    click.echo(f"wrote {len(rows)} differences to {path}", err=True)
 
 
 def _last_whole_run(store: Store, profile: str) -> RunRecord | None:

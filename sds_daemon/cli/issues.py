@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,8 +62,7 @@ def list_issues(
 @pass_context
 def export(context: CommandContext, profile: str | None, output: Path | None, notes: bool, as_json: bool) -> None:
     """Open issues as CSV in School Data Sync's columns; of PROFILE, or of all profiles."""
-    from sds_daemon.cli.output import print_json, write_csv
-    from sds_daemon.errors import UsageError
+    from sds_daemon.cli.output import print_json, write_csv, write_private_csv
 
     records = [each for found in _open(context, profile, None).values() for each in found]
     rows = [_row(each) for each in records if notes or each.issue.severity.value == "error"]
@@ -74,12 +72,7 @@ def export(context: CommandContext, profile: str | None, output: Path | None, no
     if output is None:
         write_csv(COLUMNS, rows)
         return
-    try:
-        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written ({error.strerror})", remedy="name another file") from error
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-        write_csv(COLUMNS, rows, file)
+    write_private_csv(output, COLUMNS, rows)
     click.echo(f"wrote {len(rows)} issues to {output}", err=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -97,6 +99,23 @@ def write_csv(columns: Sequence[str], rows: Iterable[Iterable[object]], out: Tex
     writer = csv.writer(out or sys.stdout)
     writer.writerow(columns)
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
+
+
+def write_private_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """The same into a file that only its owner can read, one that is there already included.
+
+    Raises UsageError where the file cannot be written, or is another user's.
+    """
+    from sds_daemon.errors import UsageError
+
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8", newline="") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                os.fchmod(file.fileno(), 0o600)
+                file.truncate()
+            write_csv(columns, rows, file)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})", remedy="name another file") from error
 
 
 def _harmless(cell: object) -> str:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 def command(context: CommandContext, profile: str | None, as_json: bool) -> None:
     """Show how PROFILE, or each profile, stands: its status, the last run, and the next.
 
-    paused: disabled, stopped by undo, or never run. inProgress: a run is under way. success: the last run went through,
-    with or without issues. validationError: something is held until a person has looked. error: the last run failed.
-    quarantined: it failed too often, or met too many issues, and is tried seldom. Named below the table: a credential
-    of the tenant that has expired or will within 30 days.
+    paused: disabled, or stopped by undo. never run: enabled, and not begun yet (--json: paused, the word School Data
+    Sync has for it). inProgress: a run is under way. success: the last run went through, with or without issues.
+    validationError: something is held until a person has looked. error: the last run failed. quarantined: it failed too
+    often, or met too many issues, and is tried seldom. Named below the table: a credential of the tenant that has
+    expired or will within 30 days.
     """
     from sds_daemon.cli.output import local, print_json, print_table
     from sds_daemon.clock import system_clock
@@ -112,11 +113,13 @@ def _run(run: RunRecord | None) -> dict[str, Any] | None:
 def _line(each: dict[str, Any]) -> tuple[object, ...]:
     from sds_daemon.cli.output import local
 
+    from sds_daemon.sync.standing import NEVER_RUN
+
     last, success = each["last_run"], each["last_success"]
     coming = local(each["next"]) if each["next"] else "at once"
     return (
         each["profile"],
-        each["status"],
+        "never run" if each["reason"] == NEVER_RUN else each["status"],
         f"{last['run']} {last['status']}" if last else "-",
         local(last["finished"]) if last else "-",
         local(success["finished"]) if success else "-",

@@ -23,6 +23,8 @@ ERROR = "error"
 VALIDATION_ERROR = "validationError"
 QUARANTINED = "quarantined"
 
+NEVER_RUN = "it has never run; sds-daemon run or sds-daemon sync begins it"
+
 PATIENCE = 30.0
 """Seconds a notification command may take."""
 
@@ -52,7 +54,7 @@ def standing(store: Store, profile: Profile, *, working: bool = False) -> Standi
     status = status_of(profile, state, last, working=working)
     return Standing(
         status=status,
-        reason=_reason(status, state, last),
+        reason=_reason(status, state, last, enabled=profile.enabled),
         state=state,
         last=last,
         held_run=held.run_id if held and held.state == "waiting" else None,
@@ -143,9 +145,11 @@ def telling_run(store: Store, profile: str) -> RunRecord | None:
     return None
 
 
-def _reason(status: str, state: ProfileState, last: RunRecord | None) -> str:
+def _reason(status: str, state: ProfileState, last: RunRecord | None, *, enabled: bool) -> str:
     if status in (ERROR, VALIDATION_ERROR) and last:
         return last.error or (f"sds-daemon runs show {last.id} tells what is held" if status != ERROR else "")
     if status == PAUSED and state.paused:
         return f"{state.pause_reason}; it goes on after sds-daemon profiles resume"
+    if status == PAUSED:
+        return NEVER_RUN if enabled else ""
     return state.reason if status == QUARANTINED else ""

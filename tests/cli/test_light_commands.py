@@ -163,6 +163,8 @@ class TestStatus:
 
     def test_paused(self, program: Program, store: Store, clock: FixedClock) -> None:
         assert self.standing(program)["status"] == "paused"
+        assert "pilot    never run" in program("status").out
+        assert "pilot: it has never run" in program("status").out
         later = self.standing(program, "later")
         assert (later["status"], later["enabled"], later["next"]) == ("paused", False, None)
 
@@ -357,6 +359,12 @@ class TestIssues:
         assert (ended.code, ended.out) == (0, "")
         assert out.stat().st_mode & 0o777 == 0o600
         assert out.read_bytes().count(b"\r\n") == 7
+        out.write_text("longer than the list by far " * 1000)
+        out.chmod(0o644)
+        for what in ("issues", "drift"):
+            assert program(what, "export", "-o", str(out)).code == 0
+            assert out.stat().st_mode & 0o777 == 0o600, "of a file that was there already as well"
+            assert b"by far" not in out.read_bytes()
         assert program("issues", "export", "-o", str(tmp_path / "none" / "x.csv")).code == 2
 
     def test_unknown_profile(self, program: Program) -> None:
