@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -108,14 +109,16 @@ def write_private_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterabl
     """
     from sds_daemon.errors import UsageError
 
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8", newline="") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                os.fchmod(file.fileno(), 0o600)
+    with contextlib.ExitStack() as ending:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            file = ending.enter_context(os.fdopen(handle, "w", encoding="utf-8", newline=""))
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                os.fchmod(handle, 0o600)
                 file.truncate()
-            write_csv(columns, rows, file)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror})", remedy="name another file") from error
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written ({error.strerror})", remedy="name another file") from error
+        write_csv(columns, rows, file)
 
 
 def _harmless(cell: object) -> str:

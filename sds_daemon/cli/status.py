@@ -112,7 +112,6 @@ def _run(run: RunRecord | None) -> dict[str, Any] | None:
 
 def _line(each: dict[str, Any]) -> tuple[object, ...]:
     from sds_daemon.cli.output import local
-
     from sds_daemon.sync.standing import NEVER_RUN
 
     last, success = each["last_run"], each["last_success"]
