@@ -63,15 +63,14 @@ class Servers:
 
     async def take_down(self, spared: str) -> None:
         """What a crash of every server but the one at the URL `spared` looks like: connections are reset, and new ones
-        refused until `put_up`. ValueError with HTTP/2."""
+        refused until `put_up`. What is down already stays so. ValueError with HTTP/2."""
         if len(self._tasks) != len(self._servers):
             raise ValueError("servers of HTTP/2 cannot be taken down")
         kept = int(spared.rpartition(":")[2])
         for place, (server, bound) in enumerate(self._servers):
-            port = bound.getsockname()[1]
-            if port == kept:
+            if place in self._down or bound.getsockname()[1] == kept:
                 continue
-            self._down[place] = port
+            self._down[place] = bound.getsockname()[1]
             server.should_exit = True
             for listening in server.servers:
                 listening.close()

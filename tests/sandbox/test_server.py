@@ -173,6 +173,46 @@ async def test_administration_of_faults_log_and_clock() -> None:
         assert (await http.post(f"{admin}/_sandbox/clock", json={"speed": 1})).status_code == 400
 
 
+async def test_administration_tells_the_secrets_it_handed_out_and_nothing_else_does() -> None:
+    async with (
+        start(SandboxOptions(students=5)) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.ready["admin"]) as admin,
+        httpx.AsyncClient(verify=trust(sandbox.ready)) as http,
+    ):
+        ready = sandbox.ready
+        issued = {"powerschool": await powerschool_token(http, ready), "entra": await graph_token(http, ready)}
+        for side, token in issued.items():
+            told = (await admin.get(f"/_sandbox/{side}/secrets")).json()
+            assert told["tokens"] == [token]
+            assert told["secrets"] == [Path(ready["directory"], f"{side}.secret").read_text()]
+            log = (await admin.get("/_sandbox/requests")).text
+            assert token not in log and told["secrets"][0] not in log
+            assert (await admin.post(f"/_sandbox/{side}/secrets")).status_code in (404, 405)
+
+
+async def test_administration_lets_the_servers_crash_and_come_back_with_what_they_knew() -> None:
+    async with (
+        start(SandboxOptions(students=5)) as sandbox,
+        httpx.AsyncClient(base_url=sandbox.ready["admin"]) as admin,
+        httpx.AsyncClient(verify=trust(sandbox.ready)) as http,
+    ):
+        ready = sandbox.ready
+        bearer = {"authorization": f"Bearer {await graph_token(http, ready)}"}
+        made = {"op": "create_user", "userPrincipalName": "ada@contoso.edu"}
+        assert (await admin.post("/_sandbox/entra/change", json=made)).status_code == 200
+        for _ in range(2):
+            assert (await admin.post("/_sandbox/servers", json={"up": False})).json() == {"up": False}
+            for url in (ready["powerschool"], ready["authority"], ready["graph"]):
+                with pytest.raises(httpx.TransportError):
+                    await http.get(url)
+        for _ in range(2):
+            assert (await admin.post("/_sandbox/servers", json={"up": True})).json() == {"up": True}
+        users = (await http.get(f"{ready['graph']}/v1.0/users", headers=bearer)).json()["value"]
+        assert [user["userPrincipalName"] for user in users] == ["ada@contoso.edu"]
+        for wrong in ({}, {"down": True}, [True], {"up": False, "why": "x"}):
+            assert (await admin.post("/_sandbox/servers", json=wrong)).status_code == 400
+
+
 async def test_a_fast_clock_does_not_move_the_school_calendar() -> None:
     import datetime as dt
 
