@@ -42,7 +42,7 @@ async def read(config: Path) -> list[Row]:
                     "cpu": time.process_time() - cpu,
                     "wall": time.perf_counter() - wall,
                     "enrollments": sum(len(section.students) for section in snapshot.sections.values()),
-                    "proved": not snapshot.proof.unproved,
+                    "proved": not snapshot.proof.unproved(),
                 }
             )
             del snapshot
