@@ -6,7 +6,7 @@ from sds_daemon.store.drift import DriftRecord, DriftReport, Drifts
 from sds_daemon.store.held import Held, HeldSet
 from sds_daemon.store.issues import IssueRecord, IssueReport, Issues
 from sds_daemon.store.lease import Lease
-from sds_daemon.store.links import Link, Links
+from sds_daemon.store.links import Head, Link, Links
 from sds_daemon.store.memberships import Membership, Memberships, Role
 from sds_daemon.store.profiles import Profiles, ProfileState
 from sds_daemon.store.runs import ChangeRecord, RunRecord, Runs
@@ -23,6 +23,7 @@ __all__ = [
     "DriftRecord",
     "DriftReport",
     "Drifts",
+    "Head",
     "Held",
     "HeldSet",
     "IssueRecord",

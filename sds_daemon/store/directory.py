@@ -32,6 +32,7 @@ SCHOOL = table(DirectorySchoolRow)
 
 PART_ONLY, PRESENT, DELETED, PURGED = 0, 1, 2, 3
 LAG = timedelta(minutes=15)
+MANY = 5_000
 
 _TABLES = {"user": USER, "group": GROUP, "school": SCHOOL}
 _COLLECTIONS = {"users": USER, "education": USER, "groups": GROUP, "schools": SCHOOL}
@@ -194,13 +195,17 @@ class Directory:
                 found.setdefault((user.anchor.kind, user.anchor.sis_id), []).append(user)
         return found
 
-    def groups_by_anchor(self, source_uuid: str) -> dict[str, list[DirectoryGroup]]:
-        """Present groups that carry our mark for a source, by the section's SIS ID."""
-        return _by_sis_id(self._anchored(GROUP, source_uuid, _group))
+    def groups_by_anchor(
+        self, source_uuid: str, sis_ids: Collection[str] | None = None
+    ) -> dict[str, list[DirectoryGroup]]:
+        """Present groups that carry our mark for a source, by the section's SIS ID; `sis_ids` as for users."""
+        return _by_sis_id(self._anchored(GROUP, source_uuid, _group, sis_ids))
 
-    def schools_by_anchor(self, source_uuid: str) -> dict[str, list[DirectorySchool]]:
-        """Present schools that carry our mark for a source, by the school's SIS ID."""
-        return _by_sis_id(self._anchored(SCHOOL, source_uuid, _school))
+    def schools_by_anchor(
+        self, source_uuid: str, sis_ids: Collection[str] | None = None
+    ) -> dict[str, list[DirectorySchool]]:
+        """Present schools that carry our mark for a source, by the school's SIS ID; `sis_ids` as for users."""
+        return _by_sis_id(self._anchored(SCHOOL, source_uuid, _school, sis_ids))
 
     def groups_by_alias(self, aliases: Iterable[str]) -> dict[str, DirectoryGroup]:
         """Present groups by mailNickname in lower case (unique in a tenant)."""
@@ -310,9 +315,12 @@ class Directory:
 
     def _in_state(self, kind: str, ids: Iterable[str], states: tuple[int, ...]) -> set[str]:
         target = _TABLES[kind]
+        wanted = set(ids)
         query = select(target.c.id).where(target.c.directory == self._number, target.c.state.in_(states))
         with self._database.read() as connection:
-            rows = by_chunks(ids, lambda chunk: connection.execute(query.where(target.c.id.in_(chunk))))
+            if len(wanted) > MANY:  # one look through the table, rather than one for each of them
+                return wanted.intersection(connection.scalars(query))
+            rows = by_chunks(wanted, lambda chunk: connection.execute(query.where(target.c.id.in_(chunk))))
             return {row.id for row in rows}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, SmallInteger, bindparam, delete, func, or_, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from sds_daemon.errors import StateError
@@ -41,6 +41,34 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     linked_at: datetime
 
 
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """A link as a cycle knows all of them at once: without what was written, which is asked for where it matters.
+
+    `key`: the number under which memberships name the record. `blank`: nothing is known to have been written. The rest
+    as in `Link`.
+    """
+
+    ref: Ref
+    key: int
+    object_id: str
+    profile: str
+    rule: str
+    created: bool = False
+    licenses_due: bool = False
+    deleted: bool = False
+    unread: bool = False
+    blank: bool = False
+
+
+_BLANK = (LINK.c.written == "").label("blank")
+_HEAD = (
+    *(LINK.c[name] for name in ("kind", "sis_id", "id", "object_id", "profile", "rule")),
+    *(type_coerce(column, SmallInteger) for column in (LINK.c.created, LINK.c.licenses_due)),
+    *(type_coerce(column, SmallInteger) for column in (LINK.c.deleted, LINK.c.unread, _BLANK)),
+)
+"""In the order of `_head`. A conversion per value and row would cost more than reading them."""
+
+
 class Links:
     """The links of one source and tenant. Every method is one transaction and may raise StateError."""
 
@@ -58,6 +86,40 @@ class Links:
     def all(self, kind: RecordKind) -> dict[str, Link]:
         """All links of a kind, whatever profile made them, by SIS ID."""
         return {link.ref.sis_id: link for link in self._select(LINK.c.kind == kind.value)}
+
+    def heads(self) -> Iterator[Head]:
+        """All links, whatever profile made them, without what was written."""
+        with self._database.read() as connection:
+            rows = connection.execution_options(yield_per=5_000).execute(select(*_HEAD).where(self._mine))
+            yield from map(_Heads().of, rows)
+
+    def heads_of(self, refs: Iterable[Ref]) -> list[Head]:
+        """Those of some records; unlinked ones are left out."""
+        heads = _Heads()
+        with self._database.read() as connection:
+            return [heads.of(row) for row in self._rows_of(connection, refs, _HEAD[2:])]
+
+    def written(self, kind: RecordKind, profile: str) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+        """SIS ID, whether we made the object, and what was last written to it, of the links of a kind a profile made.
+
+        Row by row: what was written to a large district's objects is not held in memory at once.
+        """
+        columns = (LINK.c.sis_id, type_coerce(LINK.c.created, SmallInteger), LINK.c.written)
+        query = select(*columns).where(self._mine, LINK.c.kind == kind.value, LINK.c.profile == profile)
+        with self._database.read() as connection:
+            for sis_id, created, written in connection.execution_options(yield_per=5_000).execute(query):
+                yield sis_id, created == 1, from_json(written)
+
+    def some(self, refs: Iterable[Ref]) -> dict[Ref, Link]:
+        """The links of some records; unlinked ones are left out."""
+        by_kind: dict[RecordKind, list[str]] = {}
+        for ref in refs:
+            by_kind.setdefault(ref.kind, []).append(ref.sis_id)
+        found: list[Link] = []
+        for kind, sis_ids in by_kind.items():
+            for chunk in chunks(dict.fromkeys(sis_ids)):
+                found += self._select((LINK.c.kind == kind.value) & LINK.c.sis_id.in_(chunk))
+        return {link.ref: link for link in found}
 
     def holder(self, object_id: str) -> Ref | None:
         """The record that holds a directory object."""
@@ -184,6 +246,31 @@ class Links:
             "written": to_json(link.written),
             "linked_at": link.linked_at,
         }
+
+
+class _Heads:
+    """Makes heads of rows; equal profiles and rules are one text."""
+
+    def __init__(self) -> None:
+        self._kinds = {kind.value: kind for kind in RecordKind}
+        self._texts: dict[str, str] = {}
+
+    def of(self, row: Any) -> Head:
+        """The head in a row of `_HEAD`."""
+        kind, sis_id, key, object_id, profile, rule, created, due, deleted, unread, blank = row
+        text = self._texts.setdefault
+        return Head(
+            Ref(self._kinds[kind], sis_id),
+            key,
+            object_id,
+            text(profile, profile),
+            text(rule, rule),
+            bool(created),
+            bool(due),
+            bool(deleted),
+            bool(unread),
+            bool(blank),
+        )
 
 
 def _link(row: Any) -> Link:

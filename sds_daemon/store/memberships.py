@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, select, true, update
+from sqlalchemy import Text, bindparam, cast, delete, exists, func, select, true, update
 
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store.database import Database, insert_new, run_many
@@ -29,6 +31,23 @@ class Role(StrEnum):
 
 CODES = {Role.MEMBER: 1, Role.OWNER: 2, Role.SCHOOL_USER: 3, Role.SCHOOL_CLASS: 4}
 _ROLES = {code: role for role, code in CODES.items()}
+_ROLE_BITS = 3
+_ROLE_MASK = (1 << _ROLE_BITS) - 1
+
+
+def packed(key: int, role: Role) -> int:
+    """A member and its role as one number: a large district has more than a million of them."""
+    return key << _ROLE_BITS | CODES[role]
+
+
+def unpacked(number: int) -> tuple[int, Role]:
+    """The member's link, by its row number, and the role."""
+    return number >> _ROLE_BITS, _ROLES[number & _ROLE_MASK]
+
+
+def counted(numbers: Iterable[int]) -> Counter[Role]:
+    """How many packed numbers there are of each role."""
+    return Counter({_ROLES[code]: count for code, count in Counter(n & _ROLE_MASK for n in numbers).items()})
 
 
 class Membership(msgspec.Struct, frozen=True, order=True):
@@ -90,6 +109,29 @@ class Memberships:
             rows = connection.execution_options(yield_per=10_000).execute(query)
             return dict(_grouped(rows, containers, members))
 
+    def packed(self, profile: str) -> dict[int, array[int]]:
+        """Like `by_container`, by row number of the container's link, with each member and role as one number.
+
+        A tenth of the time and memory.
+        """
+        owned = select(LINK.c.id).where(self._mine, LINK.c.profile == profile)
+        numbers = func.aggregate_strings(cast(ROW.c.member_id * (1 << _ROLE_BITS) + ROW.c.role, Text), ",")
+        query = select(ROW.c.container_id, numbers).where(ROW.c.container_id.in_(owned)).group_by(ROW.c.container_id)
+        with self._database.read() as connection:
+            rows = connection.execution_options(yield_per=1_000).execute(query)
+            return {container: array("q", map(int, text.split(","))) for container, text in rows}
+
+    def empty_containers(self, profile: str) -> set[Ref]:
+        """Schools and sections whose link this profile made, and of which no row is recorded."""
+        query = select(LINK.c.kind, LINK.c.sis_id).where(
+            self._mine,
+            LINK.c.profile == profile,
+            LINK.c.kind.in_((RecordKind.SCHOOL, RecordKind.SECTION)),
+            ~exists().where(ROW.c.container_id == LINK.c.id),
+        )
+        with self._database.read() as connection:
+            return {Ref(RecordKind(kind), sis_id) for kind, sis_id in connection.execute(query)}
+
     def absent(self, profile: str, at: datetime) -> dict[Membership, datetime]:
         """Rows of this profile's containers that the directory was seen without by then, with since when.
 
@@ -108,6 +150,13 @@ class Memberships:
                 Membership(Ref(RecordKind(ck), ci), Ref(RecordKind(mk), mi), _ROLES[role]): since
                 for ck, ci, mk, mi, role, since in connection.execute(query)
             }
+
+    def absent_later(self, profile: str, at: datetime) -> bool:
+        """Whether a row of this profile's containers was seen absent, but counts as that only from a later instant."""
+        owned = select(LINK.c.id).where(self._mine, LINK.c.profile == profile)
+        later = (ROW.c.absent_since.is_not(None), ROW.c.absent_since > at, ROW.c.container_id.in_(owned))
+        with self._database.read() as connection:
+            return connection.execute(select(ROW.c.container_id).where(*later).limit(1)).first() is not None
 
     def of_run(self, run_id: int) -> set[Membership]:
         """Rows that were last written by this run and are managed still."""

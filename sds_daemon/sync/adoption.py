@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -10,9 +10,10 @@ from sds_daemon.clock import Clock
 from sds_daemon.plan.drift import Drift
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.store import Link, Membership, Role
+from sds_daemon.store import Head, Link, Membership, Role
 from sds_daemon.sync.hand_edits import unexplained
-from sds_daemon.sync.matching import ANCHOR_RULE
+from sds_daemon.sync.known import People
+from sds_daemon.sync.matching import ANCHOR_RULE, FEW
 from sds_daemon.sync.plan_memberships import Demand, section_demand
 from sds_daemon.sync.values import anchor_values
 from sds_daemon.sync.world import World, school_ref, section_ref
@@ -27,20 +28,28 @@ def adopt_anchored(world: World, clock: Clock) -> None:
     Two objects with one anchor are an issue, and neither is used. Links whose object was deleted by hand are reported
     and blocked: nothing is made in its place, unless the profile says so for groups (recreate_deleted_groups).
     """
-    schools = world.directory.schools_by_anchor(world.source_uuid)
-    groups = world.directory.groups_by_anchor(world.source_uuid)
-    _adopt(world, clock, [school_ref(school) for school in world.snapshot.schools], schools)
-    _adopt(world, clock, [section_ref(section) for section in world.snapshot.sections], groups)
+    schools = [school for school in world.snapshot.schools if school not in world.known.all(RecordKind.SCHOOL)]
+    sections = [section for section in world.snapshot.sections if section not in world.known.all(RecordKind.SECTION)]
+    if schools:
+        anchored = world.directory.schools_by_anchor(world.source_uuid, _if_few(schools))
+        _adopt(world, clock, map(school_ref, schools), anchored)
+    if sections:
+        groups = world.directory.groups_by_anchor(world.source_uuid, _if_few(sections))
+        _adopt(world, clock, map(section_ref, sections), groups)
     _heed_deleted_groups(world)
     schools_deleted = _deleted(world, RecordKind.SCHOOL, "school")
     _block(world, schools_deleted)
 
 
-def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Anchored) -> None:
+def _if_few(sis_ids: list[str]) -> list[str] | None:
+    return sis_ids if len(sis_ids) <= FEW else None
+
+
+def _adopt(world: World, clock: Clock, refs: Iterable[Ref], anchored: Anchored) -> None:
     links = []
     for ref in refs:
         candidates = anchored.get(ref.sis_id, [])
-        if not candidates or ref in world.known:
+        if not candidates:
             continue
         if len(candidates) > 1:
             world.blocked.add(ref)
@@ -58,17 +67,16 @@ def _adopt(world: World, clock: Clock, refs: list[Ref], anchored: Anchored) -> N
                 linked_at=clock.now(),
             )
         )
-    world.links.put(links)
-    world.known.update((link.ref, link) for link in links)
+    world.keep_links(links)
 
 
-def _deleted(world: World, kind: RecordKind, object_kind: str) -> list[Link]:
+def _deleted(world: World, kind: RecordKind, object_kind: str) -> list[Head]:
     links = world.of_kind(kind)
-    deleted = world.directory.deleted(object_kind, [link.object_id for link in links.values()])
-    return [link for link in links.values() if link.object_id in deleted]
+    deleted = world.directory.deleted(object_kind, [link.object_id for link in links])
+    return [link for link in links if link.object_id in deleted]
 
 
-def _block(world: World, links: Iterable[Link]) -> None:
+def _block(world: World, links: Iterable[Head]) -> None:
     for link in links:
         world.blocked.add(link.ref)
         world.issues.report(link.ref, IssueCode.OBJECT_DELETED, "its directory object was deleted by hand")
@@ -79,8 +87,8 @@ def _heed_deleted_groups(world: World) -> None:
     deleted = _deleted(world, RecordKind.SECTION, "group")
     gone = {link.object_id for link in deleted}
     world.returned = {
-        ref: link.object_id
-        for ref, link in world.of_kind(RecordKind.SECTION).items()
+        link.ref: link.object_id
+        for link in world.of_kind(RecordKind.SECTION)
         if link.deleted and link.object_id not in gone
     }
     world.links.mark_deleted(link.object_id for link in deleted if not link.deleted)
@@ -88,8 +96,7 @@ def _heed_deleted_groups(world: World) -> None:
     purged = world.directory.purged("group", [link.object_id for link in ours])
     for link in ours:
         if link.object_id in purged:
-            world.links.drop(link.ref)
-            del world.known[link.ref]
+            world.drop_link(link.ref)
         else:
             world.restorable[link.ref] = link.object_id
             world.blocked.add(link.ref)
@@ -102,19 +109,20 @@ async def recall_written(world: World, target: Target) -> None:
     Where directory and source differ, nobody can tell any more a change by hand from one at the source: it is written.
     """
     fresh = {
-        ref: link
-        for ref, link in world.known.items()
-        if link.rule == ANCHOR_RULE and not link.written and link.profile == world.profile.name
+        link.ref: link.object_id
+        for link in world.known.values()
+        if link.blank and link.rule == ANCHOR_RULE and link.profile == world.profile.name
     }
     if not fresh:
         return
-    held = await target.held_values({ref: link.object_id for ref, link in fresh.items()})
-    links = [
-        msgspec.structs.replace(fresh[ref], written={**values, **anchor_values(ref.sis_id, world.source_uuid)})
-        for ref, values in held.items()
-    ]
-    world.links.put(links)
-    world.known.update((link.ref, link) for link in links)
+    held = await target.held_values(fresh)
+    links = world.links.some(held)
+    world.keep_links(
+        [
+            msgspec.structs.replace(links[ref], written={**values, **anchor_values(ref.sis_id, world.source_uuid)})
+            for ref, values in held.items()
+        ]
+    )
 
 
 async def record_found_memberships(world: World, target: Target, run_id: int) -> list[Drift]:
@@ -123,9 +131,11 @@ async def record_found_memberships(world: World, target: Target, run_id: int) ->
     This is what makes an adopted class, a lost database and a crash between creating and recording cost no write.
     Returns the memberships in classes that nothing explains.
     """
-    recorded = world.memberships.by_container(world.profile.name)
-    demands = {ref: demand for ref, demand in demands_of(world).items() if ref not in recorded and demand}
-    linked = {ref: link.object_id for ref in demands if (link := world.known.get(ref)) is not None}
+    empty = {ref for ref in world.memberships.empty_containers(world.profile.name) if ref in world.known}
+    if not empty:
+        return []
+    demands = {ref: demand for ref, demand in demands_of(world, empty).items() if demand}
+    linked = {ref: world.known[ref].object_id for ref in demands}
     classes = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SECTION and ref not in world.blocked}
     schools = {ref: oid for ref, oid in linked.items() if ref.kind is RecordKind.SCHOOL and ref not in world.blocked}
     found: list[Membership] = []
@@ -144,17 +154,22 @@ async def record_found_memberships(world: World, target: Target, run_id: int) ->
     return strange
 
 
-def demands_of(world: World) -> dict[Ref, Demand]:
-    """What the source asks for in each school and section that is not frozen, of people who are linked."""
-    reachable = frozenset(world.match.linked)
-    demands: dict[Ref, Demand] = {school_ref(school): set() for school in world.snapshot.schools}
+def demands_of(world: World, containers: Collection[Ref]) -> dict[Ref, Demand]:
+    """What the source asks for in these schools and sections, unless frozen, of people who are linked."""
+    linked = People(world.match.linked)
+    schools = {ref.sis_id for ref in containers if ref.kind is RecordKind.SCHOOL} & world.snapshot.schools.keys()
+    demands: dict[Ref, Demand] = {school_ref(school): set() for school in schools}
     for section in world.snapshot.sections.values():
-        if not section.frozen:
-            demands[section_ref(section.id)] = section_demand(section, reachable)
-            demands.get(school_ref(section.school_id), set()).add((Role.SCHOOL_CLASS, section_ref(section.id)))
-    for ref in reachable:
-        for home in _homes(world, ref):
-            demands.get(school_ref(home), set()).add((Role.SCHOOL_USER, ref))
+        ref = section_ref(section.id)
+        if section.frozen:
+            continue
+        if ref in containers:
+            demands[ref] = section_demand(section, linked)
+        if section.school_id in schools:
+            demands[school_ref(section.school_id)].add((Role.SCHOOL_CLASS, ref))
+    for ref in world.match.linked if schools else ():
+        for home in schools.intersection(_homes(world, ref)):
+            demands[school_ref(home)].add((Role.SCHOOL_USER, ref))
     return demands
 
 

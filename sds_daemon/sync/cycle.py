@@ -19,6 +19,7 @@ from sds_daemon.sync.focus import Focus, narrow
 from sds_daemon.sync.gate import gate, keep_held, refuse_many_issues
 from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
 from sds_daemon.sync.job import Decision, Job, refuse_paused, scope_of
+from sds_daemon.sync.known import Known
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.measure import Measure, measure
@@ -131,10 +132,11 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     job.progress("matching", 0, None)
     if not job.preview:
         await recover_creates(job.target, store, links, job.clock, profile.name, licensed_kinds(profile))
+    known = Known(links.heads())
     match = match_people(
         snapshot,
         profile,
-        links=links,
+        links=known,
         directory=directory,
         source_uuid=snapshot.source_uuid,
         domains=facts.domains,
@@ -147,6 +149,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
         memberships=memberships,
         directory=directory,
         match=match,
+        known=known,
         issues=run.issues,
         blocked=set(),
         suspended=measured.suspended,
@@ -157,7 +160,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     await recall_written(world, job.target)
     strange = await record_found_memberships(world, job.target, run.id)
     await heed_hand_edits(world, job.target, job.clock)
-    world.managed = memberships.by_container(profile.name)
+    world.load_managed()
     job.progress("planning", 0, None)
     changes, unproved = make_changes(world)
     plan = gate(world, changes, unproved, first_sync=measured.first_sync)

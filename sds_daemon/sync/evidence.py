@@ -108,7 +108,7 @@ class Present:
         found = self._past.evidence(ref)
         found.live, found.at = True, self._at
         found.sighting = dict(sightings_of(world, [ref], in_question))[ref]
-        found.link = world.known.get(ref)
+        found.link = world.links.get(ref)
         found.issues = [issue for issue in self._issues if issue.ref == ref]
         found.memberships = memberships_of(world.memberships, ref)
         planned = [Sent(run=0, change=change, state="planned") for change in plan.changes]

@@ -42,9 +42,9 @@ def extent_of(world: World, *, first_sync: bool) -> Extent:
     """What the percentages of the limits refer to: everything managed and linked."""
     totals: Counter[ChangeKind] = Counter()
     per_container: dict[Ref, int] = {}
-    for container, rows in world.managed.items():
-        totals.update(_ROLE_KINDS[role] for role, _ in rows if role in _ROLE_KINDS)
-        per_container[container] = len(rows)
+    for container, roles in world.managed.counts():
+        totals.update({_ROLE_KINDS[role]: count for role, count in roles.items() if role in _ROLE_KINDS})
+        per_container[container] = roles.total()
     totals[ChangeKind.UPDATE_USER] = len(world.match.linked)
     totals[ChangeKind.UPDATE_CLASS] = len(world.of_kind(RecordKind.SECTION))
     totals[ChangeKind.UPDATE_SCHOOL] = len(world.of_kind(RecordKind.SCHOOL))

@@ -142,17 +142,26 @@ class TemplateContext(msgspec.Struct, frozen=True, kw_only=True):
 PLACEHOLDERS = TemplateContext.__struct_fields__
 
 
-def template_context(section: Section, snapshot: Snapshot) -> TemplateContext:
-    """The placeholders' values for a section. A course without a name goes by its number, else the section's id."""
+def course_name(section: Section) -> str:
+    """The course's name; one without goes by its number, else by the section's id."""
     course = section.course
+    return ((course.name.strip() or course.number.strip()) if course else "") or section.id
+
+
+def term_name(section: Section) -> str:
+    """The term's name, or its abbreviation."""
+    return section.term.name.strip() or section.term.abbreviation
+
+
+def template_context(section: Section, snapshot: Snapshot) -> TemplateContext:
+    """The placeholders' values for a section."""
     school = snapshot.schools.get(section.school_id)
-    number = course.number if course else ""
     return TemplateContext(
         sis_id=section.id,
-        course_name=(course.name.strip() if course else "") or number.strip() or section.id,
-        course_number=number,
+        course_name=course_name(section),
+        course_number=section.course.number if section.course else "",
         section_number=section.number,
-        term_name=section.term.name.strip() or section.term.abbreviation,
+        term_name=term_name(section),
         school_name=school.name if school else "",
         school_number=school.number if school else "",
         period=section.period,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref, Section
-from sds_daemon.sync.values import class_values
-from sds_daemon.sync.world import World, changed_values, section_ref, teacher_ref, unchanged_beside
+from sds_daemon.sync.known import People
+from sds_daemon.sync.values import class_attributes, class_name, class_values
+from sds_daemon.sync.world import World, changed_values, section_ref, unchanged_beside
 from sds_daemon.targets.base import DirectoryGroup
-
-NEVER_UPDATED = frozenset({"mail_nickname"})
 
 
 def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
@@ -20,6 +19,7 @@ def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
     changes: list[Change] = []
     present: set[Ref] = set()
     wanted: dict[Ref, dict[str, Any]] = {}
+    linked: set[str] = set()
     reachable = world.reachable()
     for section in world.snapshot.sections.values():
         ref = section_ref(section.id)
@@ -27,16 +27,14 @@ def plan_classes(world: World) -> tuple[list[Change], frozenset[Ref]]:
             changes.append(_restore(ref, world.restorable[ref]))
         if section.frozen or ref in world.blocked or not _complete(world, section):
             continue
-        values = world.writable(
-            RecordKind.SECTION, class_values(section, world.snapshot, world.profile, world.source_uuid)
-        )
-        link = world.known.get(ref)
-        if link is not None:
+        if section.id in world.known.all(RecordKind.SECTION):
             present.add(ref)
-            if link.profile == world.profile.name:
-                changes += _update(world, ref, values, link.written)
+            linked.add(section.id)
         elif _may_be_made(world, section, reachable):
-            wanted[ref] = {name: value for name, value in values.items() if value is not None}
+            values = class_values(section, world.snapshot, world.profile, world.source_uuid)
+            writable = world.writable(RecordKind.SECTION, values)
+            wanted[ref] = {name: value for name, value in writable.items() if value is not None}
+    changes += sorted(_updates(world, linked), key=lambda change: change.subject)
     taken = world.directory.groups_by_alias(str(values["mail_nickname"]) for values in wanted.values())
     for ref, values in wanted.items():
         change = _create(world, ref, values, taken.get(str(values["mail_nickname"]).lower()))
@@ -70,11 +68,11 @@ def _complete(world: World, section: Section) -> bool:
     return not missing
 
 
-def _may_be_made(world: World, section: Section, reachable: frozenset[Ref]) -> bool:
+def _may_be_made(world: World, section: Section, reachable: People) -> bool:
     """Graph may leave a group without an owner unprovisioned (group-post-groups): such a section is held back."""
     if world.profile.teacherless == "create":
         return True
-    if any(teacher_ref(entry.teacher_id) in reachable for entry in section.teachers):
+    if any(entry.teacher_id in reachable.teachers for entry in section.teachers):
         return True
     detail = "its teacher did not sync" if section.teachers else "it has no teacher"
     world.issues.report(section_ref(section.id), IssueCode.NO_TEACHER, f"{detail}; the class is not made yet")
@@ -95,13 +93,24 @@ def _create(world: World, ref: Ref, values: dict[str, Any], holder: DirectoryGro
     return None
 
 
-def _update(world: World, ref: Ref, values: Mapping[str, Any], written: Mapping[str, Any]) -> list[Change]:
-    fixed = NEVER_UPDATED if world.profile.class_name_updates else NEVER_UPDATED | {"display_name"}
-    changed = changed_values({name: value for name, value in values.items() if name not in fixed}, written)
-    if not changed:
-        return []
-    return [
-        Change(
+def _updates(world: World, linked: Collection[str]) -> Iterator[Change]:
+    """Attributes of these classes, as far as they are the profile's own, that differ from those last written.
+
+    The alias is never changed, the name where the profile says so.
+    """
+    sections, profile = world.snapshot.sections, world.profile
+    for sis_id, _, written in world.links.written(RecordKind.SECTION, profile.name):
+        if sis_id in linked:
+            values = class_attributes(sections[sis_id], world.snapshot, profile, world.source_uuid)
+            if profile.class_name_updates:
+                values["display_name"] = class_name(sections[sis_id], world.snapshot, profile)
+            yield from _update(world, section_ref(sis_id), world.writable(RecordKind.SECTION, values), written)
+
+
+def _update(world: World, ref: Ref, values: Mapping[str, Any], written: Mapping[str, Any]) -> Iterator[Change]:
+    changed = changed_values(values, written)
+    if changed:
+        yield Change(
             kind=ChangeKind.UPDATE_CLASS,
             subject=ref,
             values=changed,
@@ -109,4 +118,3 @@ def _update(world: World, ref: Ref, values: Mapping[str, Any], written: Mapping[
             beside=unchanged_beside(RecordKind.SECTION, changed, values, written),
             reason=Reason.CHANGED if written else Reason.ANCHOR_DUE,
         )
-    ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sds_daemon.plan.change import Change, ChangeKind, Reason, Withheld
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import Absence, RecordKind, Ref, Section
 from sds_daemon.store import Role
+from sds_daemon.sync.known import People
 from sds_daemon.sync.world import World, school_ref, section_ref, student_ref, teacher_ref
 
 ADD = {
@@ -33,51 +34,73 @@ def plan_memberships(
 ) -> tuple[list[Change], list[Withheld]]:
     """Changes and unproved removals for the classes and schools that exist or are about to.
 
-    Only managed memberships are ever removed, and only because the row itself ended (design, section 6).
+    Only managed memberships are ever removed, and only because the row itself ended (design, section 6). Demanded and
+    managed memberships are compared as numbers; what differs alone is looked at as records.
     """
     reachable = world.reachable()
+    pupils = {sis_id: world.managed.number(Role.MEMBER, student_ref(sis_id)) for sis_id in reachable.students}
     changes: list[Change] = []
     unproved: list[Withheld] = []
     for section in world.snapshot.sections.values():
         ref = section_ref(section.id)
         if section.frozen or ref in world.blocked or ref not in classes:
             continue
-        demanded = section_demand(section, reachable)
-        changes += _adds(world, ref, demanded)
-        for removal in _section_removals(world, section, demanded):
-            _sort_in(removal, _doubt(world, section, removal), changes, unproved)
+        wanted = _section_numbers(world, section, pupils, reachable)
+        managed = world.managed.numbers(ref)
+        changes += _adds(world, ref, wanted, managed)
+        if not managed <= wanted:
+            for removal in _section_removals(world, section, managed - wanted):
+                _sort_in(removal, _doubt(world, section, removal), changes, unproved)
     _plan_school_memberships(world, classes, schools, reachable, changes, unproved)
     report_unreachable(world, reachable)
     return changes, unproved
 
 
-def section_demand(section: Section, reachable: frozenset[Ref]) -> Demand:
-    """What a section asks for: teachers as owners and members (Graph docs: educationClass), students as members."""
-    demanded: Demand = {(Role.MEMBER, ref) for ref in map(student_ref, section.students) if ref in reachable}
+def section_demand(section: Section, reachable: People) -> Demand:
+    """What a section asks for: its teachers, and students as members."""
+    members = {(Role.MEMBER, student_ref(each)) for each in section.students if each in reachable.students}
+    return members | teacher_demand(section, reachable)
+
+
+def teacher_demand(section: Section, reachable: People) -> Demand:
+    """The part of the teachers: owners and members (Graph docs: educationClass)."""
+    demanded: Demand = set()
     for entry in section.teachers:
-        ref = teacher_ref(entry.teacher_id)
-        if ref in reachable:
+        if entry.teacher_id in reachable.teachers:
+            ref = teacher_ref(entry.teacher_id)
             demanded |= {(Role.OWNER, ref), (Role.MEMBER, ref)}
     return demanded
 
 
-def _adds(world: World, container: Ref, demanded: Demand) -> list[Change]:
-    missing = demanded - world.managed.get(container, frozenset())
-    changes = [Change(kind=ADD[role], subject=container, member=member) for role, member in sorted(missing)]
+def _section_numbers(world: World, section: Section, pupils: Mapping[str, int], reachable: People) -> set[int]:
+    """`section_demand` in numbers. `pupils`: of reachable students as members."""
+    wanted = {number for number in map(pupils.get, section.students) if number is not None}
+    wanted.update(world.managed.number(role, ref) for role, ref in teacher_demand(section, reachable))
+    return wanted
+
+
+def _adds(world: World, container: Ref, wanted: set[int], managed: set[int]) -> list[Change]:
+    if wanted == managed and container not in world.absent:
+        return []
+    changes = [
+        Change(kind=ADD[role], subject=container, member=member)
+        for role, member in world.managed.pairs(wanted - managed)
+    ]
     if world.profile.hand_removals == "restore":
         changes += [
             Change(kind=ADD[role], subject=container, member=member, reason=Reason.RESTORED)
-            for role, member in sorted(demanded & world.absent.get(container, frozenset()))
+            for role, member in sorted(world.absent.get(container, frozenset()))
+            if world.managed.number(role, member) in wanted
         ]
     return changes
 
 
-def _section_removals(world: World, section: Section, demanded: Demand) -> Iterator[Change]:
+def _section_removals(world: World, section: Section, undemanded: set[int]) -> Iterator[Change]:
     """Managed memberships whose row is gone: a person still on the roster but not synced is never taken out."""
     students = set(section.students)
     teachers = {entry.teacher_id for entry in section.teachers}
     ref = section_ref(section.id)
-    for role, member in sorted(world.managed.get(ref, frozenset()) - demanded):
+    for role, member in world.managed.pairs(undemanded):
         if role is Role.SCHOOL_USER or role is Role.SCHOOL_CLASS:
             continue
         if member.kind is RecordKind.STUDENT and member.sis_id not in students:
@@ -102,37 +125,48 @@ def _plan_school_memberships(
     world: World,
     classes: frozenset[Ref],
     schools: frozenset[Ref],
-    reachable: frozenset[Ref],
+    reachable: People,
     changes: list[Change],
     unproved: list[Withheld],
 ) -> None:
-    demanded: dict[Ref, Demand] = {school: set() for school in schools if school not in world.blocked}
-    homes: dict[Ref, Ref] = {}
-    for student in world.snapshot.students.values():
-        ref, home = student_ref(student.id), school_ref(student.school_id)
-        if ref in reachable:
-            homes[ref] = home
-            demanded.get(home, set()).add((Role.SCHOOL_USER, ref))
-    for teacher in world.snapshot.teachers.values():
-        ref = teacher_ref(teacher.id)
-        for school_id in teacher.school_ids if ref in reachable else ():
-            demanded.get(school_ref(school_id), set()).add((Role.SCHOOL_USER, ref))
-    for section in world.snapshot.sections.values():
-        ref = section_ref(section.id)
-        if ref in classes and ref not in world.blocked and not section.frozen:
-            demanded.get(school_ref(section.school_id), set()).add((Role.SCHOOL_CLASS, ref))
+    demanded = _school_numbers(world, classes, schools, reachable)
     for school in sorted(demanded):
-        changes += _adds(world, school, demanded[school])
-        for removal, home in _movers(world, school, homes):
-            _sort_in(removal, _doubt_of_move(world, school, home), changes, unproved)
+        ref = school_ref(school)
+        managed = world.managed.numbers(ref)
+        changes += _adds(world, ref, demanded[school], managed)
+        for removal, home in _movers(world, ref, managed - demanded[school], reachable):
+            _sort_in(removal, _doubt_of_move(world, ref, home), changes, unproved)
 
 
-def _movers(world: World, school: Ref, homes: dict[Ref, Ref]) -> Iterator[tuple[Change, Ref]]:
+def _school_numbers(
+    world: World, classes: frozenset[Ref], schools: frozenset[Ref], reachable: People
+) -> dict[str, set[int]]:
+    """Who and which classes are to be attached to each school, in numbers."""
+    snapshot, number = world.snapshot, world.managed.number
+    demanded: dict[str, set[int]] = {school.sis_id: set() for school in schools if school not in world.blocked}
+    for student in snapshot.students.values():
+        if student.school_id in demanded and student.id in reachable.students:
+            demanded[student.school_id].add(number(Role.SCHOOL_USER, student_ref(student.id)))
+    for teacher in snapshot.teachers.values():
+        for school_id in teacher.school_ids if teacher.id in reachable.teachers else ():
+            if school_id in demanded:
+                demanded[school_id].add(number(Role.SCHOOL_USER, teacher_ref(teacher.id)))
+    for section in snapshot.sections.values():
+        ref = section_ref(section.id)
+        if section.school_id in demanded and ref in classes and ref not in world.blocked and not section.frozen:
+            demanded[section.school_id].add(number(Role.SCHOOL_CLASS, ref))
+    return demanded
+
+
+def _movers(world: World, school: Ref, undemanded: set[int], reachable: People) -> Iterator[tuple[Change, Ref]]:
     """Students attached to a school who were read at another one, and that one: the only reason to detach anybody."""
-    for role, member in sorted(world.managed.get(school, frozenset())):
-        if role is Role.SCHOOL_USER and member in homes and homes[member] != school:
+    for role, member in world.managed.pairs(undemanded):
+        if role is not Role.SCHOOL_USER or member.kind is not RecordKind.STUDENT or member not in reachable:
+            continue
+        student = world.snapshot.students.get(member.sis_id)
+        if student is not None and student.school_id != school.sis_id:
             kind, reason = ChangeKind.REMOVE_SCHOOL_USER, Reason.CHANGED_SCHOOL
-            yield Change(kind=kind, subject=school, member=member, reason=reason), homes[member]
+            yield Change(kind=kind, subject=school, member=member, reason=reason), school_ref(student.school_id)
 
 
 def _doubt_of_move(world: World, left: Ref, joined: Ref) -> str | None:
@@ -165,13 +199,14 @@ def _concerns(change: Change, kept: dict[Ref, Ref]) -> bool:
     return change.kind in removals and change.member is not None and kept.get(change.subject) == change.member
 
 
-def report_unreachable(world: World, reachable: frozenset[Ref]) -> None:
+def report_unreachable(world: World, reachable: People) -> None:
     """Count the rows of people who did not sync under the person: one issue, not a thousand."""
-    rows: Counter[Ref] = Counter()
+    rows: Counter[str] = Counter()
     for section in world.snapshot.sections.values():
-        if not section.frozen:
-            rows.update(ref for ref in map(student_ref, section.students) if ref not in reachable)
-    for ref, count in sorted(rows.items()):
+        if not section.frozen and not reachable.students.issuperset(section.students):
+            rows.update(student for student in section.students if student not in reachable.students)
+    for sis_id, count in sorted(rows.items()):
+        ref = student_ref(sis_id)
         known = world.issues.about(ref)
         if known:
             world.issues.recount(known[0], count)

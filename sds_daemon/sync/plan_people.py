@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,48 +12,65 @@ from sds_daemon.plan.attributes import EDUCATION_ATTRIBUTES
 from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.records import RecordKind, Ref, Student, Teacher
-from sds_daemon.store import Link
+from sds_daemon.sync.known import People
 from sds_daemon.sync.naming import person_names
+from sds_daemon.sync.people import PERSON_KINDS
 from sds_daemon.sync.values import student_values, teacher_values
-from sds_daemon.sync.world import World, changed_values, student_ref, teacher_ref, unchanged_beside
+from sds_daemon.sync.world import World, changed_values, student_ref, unchanged_beside
 
 Person = Student | Teacher
 
 
 def plan_people(world: World) -> list[Change]:
     """Changes to accounts of students and teachers this profile owns."""
+    _check_schools(world)
     changes: list[Change] = []
-    creates = {create.ref: create.names.values() for create in world.match.creates}
-    updates: dict[Ref, Change] = {}
-    for ref, person in _people(world):
-        _check_school(world, person)
-        rules = world.profile.students if ref.kind is RecordKind.STUDENT else world.profile.teachers
-        if ref in creates:
-            changes += _create(world, ref, person, creates[ref], rules)
-        elif ref in world.match.linked:
-            link = world.known.get(ref)
-            if link is None or link.profile != world.profile.name:
-                continue
-            if link.licenses_due and rules.licenses:
-                changes.append(_license(ref, rules))
-            update = _update(world, ref, person, link)
-            if update is not None:
-                updates[ref] = update
-    return [*changes, *_without_mastered(world, updates)]
+    for create in world.match.creates:
+        changes += _create(world, create.ref, _people(world, create.ref.kind)[create.ref.sis_id], create.names.values())
+    return [*changes, *_licenses_due(world), *_without_mastered(world, _updates(world))]
 
 
-def _people(world: World) -> Iterator[tuple[Ref, Person]]:
+def _people(world: World, kind: RecordKind) -> Mapping[str, Person]:
+    return world.snapshot.students if kind is RecordKind.STUDENT else world.snapshot.teachers
+
+
+def _rules(world: World, kind: RecordKind) -> PersonRules:
+    return world.profile.students if kind is RecordKind.STUDENT else world.profile.teachers
+
+
+def _check_schools(world: World) -> None:
     for student in world.snapshot.students.values():
-        yield student_ref(student.id), student
-    for teacher in world.snapshot.teachers.values():
-        yield teacher_ref(teacher.id), teacher
+        if student.school_id not in world.snapshot.schools:
+            world.issues.report(
+                student_ref(student.id),
+                IssueCode.INVALID_REFERENCE,
+                f"its school {student.school_id} is not in the profile",
+            )
 
 
-def _check_school(world: World, person: Person) -> None:
-    if isinstance(person, Student) and person.school_id not in world.snapshot.schools:
-        world.issues.report(
-            student_ref(person.id), IssueCode.INVALID_REFERENCE, f"its school {person.school_id} is not in the profile"
-        )
+def _licenses_due(world: World) -> Iterator[Change]:
+    for kind in PERSON_KINDS:
+        people, rules = _people(world, kind), _rules(world, kind)
+        for sis_id, link in world.known.all(kind).items() if rules.licenses else ():
+            mine = link.licenses_due and link.profile == world.profile.name
+            if mine and sis_id in people and link.ref in world.match.linked:
+                yield _license(link.ref, rules)
+
+
+def _updates(world: World) -> dict[Ref, Change]:
+    """Attributes that differ from those last written, by record. Row by row: see `Links.written`."""
+    updates: dict[Ref, Change] = {}
+    linked = People(world.match.linked)
+    for kind in PERSON_KINDS:
+        people = _people(world, kind)
+        for sis_id, created, written in world.links.written(kind, world.profile.name):
+            person = people.get(sis_id)
+            if person is None or sis_id not in linked.of(kind):
+                continue
+            update = _update(world, Ref(kind, sis_id), person, written, created=created)
+            if update is not None:
+                updates[update.subject] = update
+    return updates
 
 
 def desired_values(world: World, person: Person) -> dict[str, Any]:
@@ -65,9 +82,10 @@ def desired_values(world: World, person: Person) -> dict[str, Any]:
     return world.writable(RecordKind.TEACHER, values)
 
 
-def _create(world: World, ref: Ref, person: Person, names: dict[str, str], rules: PersonRules) -> list[Change]:
+def _create(world: World, ref: Ref, person: Person, names: dict[str, str]) -> list[Change]:
     filled = {name: value for name, value in desired_values(world, person).items() if value is not None}
     changes = [Change(kind=ChangeKind.CREATE_USER, subject=ref, values={**filled, **names})]
+    rules = _rules(world, ref.kind)
     if rules.licenses:
         changes.append(_license(ref, rules))
     return changes
@@ -82,19 +100,19 @@ def _license(ref: Ref, rules: PersonRules) -> Change:
     )
 
 
-def _update(world: World, ref: Ref, person: Person, link: Link) -> Change | None:
+def _update(world: World, ref: Ref, person: Person, written: Mapping[str, Any], *, created: bool) -> Change | None:
     desired = desired_values(world, person)
-    if link.created:
+    if created:
         desired |= _current_names(world, person)
-    changed = changed_values(desired, link.written)
+    changed = changed_values(desired, written)
     if not changed:
         return None
     return Change(
         kind=ChangeKind.UPDATE_USER,
         subject=ref,
         values=changed,
-        before={name: link.written.get(name) for name in changed},
-        beside=unchanged_beside(ref.kind, changed, desired, link.written),
+        before={name: written.get(name) for name in changed},
+        beside=unchanged_beside(ref.kind, changed, desired, written),
         reason=Reason.ANCHOR_DUE if "external_id" in changed else Reason.CHANGED,
     )
 
@@ -113,7 +131,7 @@ def _without_mastered(world: World, updates: dict[Ref, Change]) -> list[Change]:
     objects = {ref: object_id for ref in updates if (object_id := world.match.linked.get(ref)) is not None}
     users = world.directory.users(objects.values())
     kept: list[Change] = []
-    for ref, change in updates.items():
+    for ref, change in sorted(updates.items()):
         user = users.get(objects.get(ref, ""))
         if user is None or not user.on_premises:
             kept.append(change)

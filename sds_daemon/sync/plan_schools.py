@@ -13,6 +13,7 @@ def plan_schools(world: World) -> tuple[list[Change], frozenset[Ref]]:
     """Changes to schools, and the schools that exist or are about to."""
     changes: list[Change] = []
     present: set[Ref] = set()
+    links = world.links.some(map(school_ref, world.snapshot.schools))
     for school in world.snapshot.schools.values():
         ref = school_ref(school.id)
         if not school.name.strip():
@@ -22,7 +23,7 @@ def plan_schools(world: World) -> tuple[list[Change], frozenset[Ref]]:
             continue
         present.add(ref)
         values = world.writable(RecordKind.SCHOOL, school_values(school, world.profile, world.source_uuid))
-        link = world.known.get(ref)
+        link = links.get(ref)
         if link is None:
             filled = {name: value for name, value in values.items() if value is not None}
             changes.append(Change(kind=ChangeKind.CREATE_SCHOOL, subject=ref, values=filled))

@@ -23,12 +23,11 @@ def store_matches(world: World, clock: Clock) -> None:
         world.issues.add(issue)
     _forget_purged(world)
     users = world.directory.users([matched.object_id for matched in world.match.matched])
-    earlier_links = {kind: world.links.all(kind) for kind in {matched.ref.kind for matched in world.match.matched}}
     links = []
     for matched in world.match.matched:
-        earlier = earlier_links.get(matched.ref.kind, {}).get(matched.ref.sis_id)
+        earlier = world.known.get(matched.ref)
         if earlier is not None:  # its account was purged: what was recorded of it goes with it
-            world.links.drop(matched.ref)
+            world.drop_link(matched.ref)
         user = users.get(matched.object_id)
         links.append(
             Link(
@@ -43,17 +42,14 @@ def store_matches(world: World, clock: Clock) -> None:
                 linked_at=clock.now(),
             )
         )
-    world.links.put(links)
-    world.load_links()
+    world.keep_links(links)
 
 
 def _forget_purged(world: World) -> None:
     """An account to be made in place of one gone for good starts afresh: its memberships are to be written again."""
-    creates = {create.ref for create in world.match.creates}
-    linked = {kind: world.links.all(kind) for kind in {ref.kind for ref in creates}}
-    for ref in creates:
-        if ref.sis_id in linked[ref.kind]:
-            world.links.drop(ref)
+    for create in world.match.creates:
+        if create.ref in world.known:
+            world.drop_link(create.ref)
 
 
 def make_changes(world: World) -> tuple[list[Change], list[Withheld]]:

@@ -14,7 +14,7 @@ from sds_daemon.errors import Interrupted, SdsError
 from sds_daemon.plan.attributes import EDUCATION_ANCHOR
 from sds_daemon.plan.drift import Drift, DriftCode
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.store import Link, Role
+from sds_daemon.store import Head, Role
 from sds_daemon.sync.hand_edits import absences, heed_hand_edits, log_drift, seen_whole, unexplained
 from sds_daemon.sync.job import Job
 from sds_daemon.sync.recorded import permitted_facts, recorded_world, source_of
@@ -80,7 +80,7 @@ def due(ref: Ref, day: int) -> bool:
     return zlib.crc32(str(ref).encode()) % NIGHTS == day % NIGHTS
 
 
-def _tonight(world: World, job: Job, *, full: bool) -> dict[Ref, Link]:
+def _tonight(world: World, job: Job, *, full: bool) -> dict[Ref, Head]:
     """Links of the profile whose turn it is, without classes that are deleted."""
     day = job.clock.now().date().toordinal()
     return {
@@ -90,7 +90,7 @@ def _tonight(world: World, job: Job, *, full: bool) -> dict[Ref, Link]:
     }
 
 
-async def _compare_classes(world: World, job: Job, tonight: Mapping[Ref, Link]) -> list[Drift]:
+async def _compare_classes(world: World, job: Job, tonight: Mapping[Ref, Head]) -> list[Drift]:
     """Owners and members of classes; returns people in them whom nothing explains."""
     classes = {link.object_id: ref for ref, link in tonight.items() if ref.kind is RecordKind.SECTION}
     strange: list[Drift] = []
@@ -104,7 +104,7 @@ async def _compare_classes(world: World, job: Job, tonight: Mapping[Ref, Link]) 
     return strange
 
 
-async def _compare_schools(world: World, job: Job, tonight: Mapping[Ref, Link]) -> None:
+async def _compare_schools(world: World, job: Job, tonight: Mapping[Ref, Head]) -> None:
     """People and classes attached to schools."""
     schools = [link.object_id for ref, link in tonight.items() if ref.kind is RecordKind.SCHOOL]
     for portion in _portions(job, schools, "comparing schools"):
@@ -116,14 +116,15 @@ async def _compare_schools(world: World, job: Job, tonight: Mapping[Ref, Link]) 
         )
 
 
-async def _compare_attributes(world: World, job: Job, tonight: Mapping[Ref, Link]) -> list[Drift]:
+async def _compare_attributes(world: World, job: Job, tonight: Mapping[Ref, Head]) -> list[Drift]:
     """Attributes that were written and are other ones now."""
-    written = {ref: link for ref, link in tonight.items() if link.written}
+    written = [ref for ref, link in tonight.items() if not link.blank]
     changed: list[Drift] = []
-    for portion in _portions(job, list(written), "comparing attributes"):
-        held = await job.target.held_values({ref: written[ref].object_id for ref in portion})
+    for portion in _portions(job, written, "comparing attributes"):
+        links = world.links.some(portion)
+        held = await job.target.held_values({ref: link.object_id for ref, link in links.items()})
         for ref, values in held.items():
-            changed += _differences(world, ref, written[ref].written, values)
+            changed += _differences(world, ref, links[ref].written, values)
     return changed
 
 
@@ -143,7 +144,7 @@ def _differences(world: World, ref: Ref, written: Mapping[str, Any], held: Mappi
 def _record(
     world: World,
     job: Job,
-    tonight: Mapping[Ref, Link],
+    tonight: Mapping[Ref, Head],
     found: Reconciliation,
     strange: Sequence[Drift],
     changed: Sequence[Drift],

@@ -13,7 +13,7 @@ from sds_daemon.store import Membership, Role
 from sds_daemon.sync.hand_edits import PERSON_KINDS
 from sds_daemon.sync.job import Job
 from sds_daemon.sync.matching import MatchResult
-from sds_daemon.sync.world import IssueList, Managed, World
+from sds_daemon.sync.world import Absent, IssueList, World
 from sds_daemon.targets.base import TenantFacts
 
 RECENT = 1000
@@ -51,9 +51,9 @@ async def recorded_world(job: Job, source_uuid: str, facts: TenantFacts) -> Worl
     world.load_links()
     world.match.linked = {ref: link.object_id for ref, link in world.known.items() if ref.kind in PERSON_KINDS}
     sections = world.of_kind(RecordKind.SECTION)
-    deleted = directory.deleted("group", [link.object_id for link in sections.values()])
-    world.blocked = {ref for ref, link in sections.items() if link.object_id in deleted}
-    world.managed = memberships.by_container(job.profile.name)
+    deleted = directory.deleted("group", [link.object_id for link in sections])
+    world.blocked = {link.ref for link in sections if link.object_id in deleted}
+    world.load_managed()
     world.absent = _by_container(memberships.absent(job.profile.name, job.clock.now()))
     return world
 
@@ -69,7 +69,7 @@ async def permitted_facts(job: Job) -> TenantFacts:
     return facts
 
 
-def _by_container(rows: Iterable[Membership]) -> Managed:
+def _by_container(rows: Iterable[Membership]) -> Absent:
     found: defaultdict[Ref, set[tuple[Role, Ref]]] = defaultdict(set)
     for row in rows:
         found[row.container].add((row.role, row.member))

@@ -11,8 +11,9 @@ from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Link, Membership, Role
 from sds_daemon.sync.adoption import demands_of, present_rows
+from sds_daemon.sync.known import Managed
 from sds_daemon.sync.people import PERSON_KINDS
-from sds_daemon.sync.world import World
+from sds_daemon.sync.world import World, school_ref, section_ref
 from sds_daemon.targets.base import Target
 
 Inside = Mapping[Ref, Mapping[Role, frozenset[str]]]
@@ -26,14 +27,15 @@ async def reread_reset(world: World, target: Target, run_id: int) -> None:
     A membership that is gone is no longer ours, so that it is put back if the source asks for it. One that is there
     stays managed even when the source no longer asks for it: else nobody would ever take it out.
     """
-    own = {ref: link for ref, link in world.known.items() if link.unread and link.profile == world.profile.name}
+    own = {
+        link.ref: link.object_id for link in world.known.values() if link.unread and link.profile == world.profile.name
+    }
     if not own:
         return
-    held = await target.held_values({ref: link.object_id for ref, link in own.items()})
-    links = [_read_back(own[ref], values) for ref, values in held.items()]
+    held = await target.held_values(own)
     await _compare_memberships(world, target, _containers(world, held.keys()), run_id)
-    world.links.put(links)
-    world.known.update((link.ref, link) for link in links)
+    links = world.links.some(held)
+    world.keep_links([_read_back(links[ref], values) for ref, values in held.items()])
 
 
 def _read_back(link: Link, values: Mapping[str, str]) -> Link:
@@ -51,8 +53,7 @@ def _containers(world: World, refs: Collection[Ref]) -> Wanted:
     people = {ref for ref in refs if ref.kind in PERSON_KINDS}
     some: defaultdict[Ref, set[Ref]] = defaultdict(set)
     if people:
-        recorded = world.memberships.by_container(world.profile.name)
-        for table in (recorded, demands_of(world)):
+        for table in (_recorded(world), demands_of(world, _containers_read(world))):
             for container, rows in table.items():
                 some[container] |= {member for _, member in rows if member in people}
     found: dict[Ref, frozenset[Ref] | None] = {ref: frozenset(members) for ref, members in some.items() if members}
@@ -60,10 +61,18 @@ def _containers(world: World, refs: Collection[Ref]) -> Wanted:
     return {ref: members for ref, members in found.items() if ref in world.known and ref not in world.blocked}
 
 
+def _recorded(world: World) -> Managed:
+    return Managed(world.memberships.packed(world.profile.name), world.known)
+
+
+def _containers_read(world: World) -> set[Ref]:
+    return {*map(school_ref, world.snapshot.schools), *map(section_ref, world.snapshot.sections)}
+
+
 async def _compare_memberships(world: World, target: Target, wanted: Wanted, run_id: int) -> None:
     inside = await _inside(world, target, wanted)
-    recorded = world.memberships.by_container(world.profile.name)
-    demands = demands_of(world)
+    recorded = _recorded(world)
+    demands = demands_of(world, inside.keys())
     gone: list[Membership] = []
     found: list[Membership] = []
     for container, people in inside.items():

@@ -51,11 +51,19 @@ def record_sightings(world: World, plan: Plan, store: Store, run_id: int) -> Non
     issues = world.issues.all()
     refs = concerned(plan, issues)
     known_absent = store.sightings.absent(name)
-    own = {ref for ref, link in world.known.items() if link.profile == name}
-    refs |= {ref for ref in own - known_absent if not in_snapshot(world, ref)}
+    refs |= {ref for ref in _vanished(world) if ref not in known_absent}
     refs |= {ref for ref in known_absent if in_snapshot(world, ref)}
     in_question = {issue.ref for issue in issues if issue.ref.kind in PERSON_KINDS}
     store.sightings.record(name, run_id, sightings_of(world, refs, in_question))
+
+
+def _vanished(world: World) -> Iterator[Ref]:
+    """Records of the profile's own links that the source did not give."""
+    for kind in RecordKind:
+        links = world.known.all(kind)
+        for sis_id in links.keys() - records_of(world, kind).keys():
+            if links[sis_id].profile == world.profile.name:
+                yield links[sis_id].ref
 
 
 def in_snapshot(world: World, ref: Ref) -> bool:

@@ -150,7 +150,7 @@ def plan_undo(world: World, store: Store, number: int) -> Undoing:
             undoing.moved_on += not removal
         elif change.kind in UPDATES:
             undoing.marks += not change.values.keys().isdisjoint(EDUCATION_ANCHOR)
-            former = _former_values(change, world.known.get(change.subject), rewritten[change.subject])
+            former = _former_values(change, world.links.get(change.subject), rewritten[change.subject])
             changes += former
             undoing.moved_on += not former and not change.values.keys() <= set(EDUCATION_ANCHOR)
         else:

@@ -7,7 +7,7 @@ that the account is attached to its school.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sds_daemon.config.settings import Profile
 from sds_daemon.roster.records import RecordKind, School, Section, Snapshot, Student, Teacher
@@ -36,65 +36,43 @@ _DEFAULT_LIMIT = 256
 
 def student_values(student: Student, snapshot: Snapshot, profile: Profile, source_uuid: str) -> Values:
     """Anchor and chosen attributes of a student. `department` is "Grade NN", `office_location` the home school."""
-    grade = grade_code(student.grade)
-    offered = {
-        "student_number": student.number,
-        "grade": grade,
-        "state_id": student.state_id,
-        "secondary_email": student.email,
-        "middle_name": student.middle_name,
-        "birth_date": student.birth_date,
-        "graduation_year": student.graduation_year,
-        "department": f"Grade {grade}" if grade else "",
-        "office_location": _school_names(snapshot, (student.school_id,)),
-    }
-    return {
-        "primary_role": RecordKind.STUDENT.value,
-        **anchor_values(student.id, source_uuid),
-        **_chosen(offered, profile.students.attributes),
-    }
+    values = _anchored(RecordKind.STUDENT, student.id, source_uuid)
+    for name in profile.students.attributes:
+        if name != ATTACHMENT:
+            values[name] = _fitted(name, _OF_STUDENT[name](student, snapshot))
+    return values
 
 
 def teacher_values(teacher: Teacher, snapshot: Snapshot, profile: Profile, source_uuid: str) -> Values:
     """Anchor and chosen attributes of a teacher. `department`: all schools in scope; `office_location`: the first."""
-    offered = {
-        "teacher_number": teacher.number,
-        "secondary_email": teacher.email,
-        "middle_name": teacher.middle_name,
-        "department": _school_names(snapshot, teacher.school_ids),
-        "office_location": _school_names(snapshot, teacher.school_ids[:1]),
-    }
-    return {
-        "primary_role": RecordKind.TEACHER.value,
-        **anchor_values(teacher.id, source_uuid),
-        **_chosen(offered, profile.teachers.attributes),
-    }
+    values = _anchored(RecordKind.TEACHER, teacher.id, source_uuid)
+    for name in profile.teachers.attributes:
+        if name != ATTACHMENT:
+            values[name] = _fitted(name, _OF_TEACHER[name](teacher, snapshot))
+    return values
 
 
 def class_values(section: Section, snapshot: Snapshot, profile: Profile, source_uuid: str) -> Values:
-    """Names, anchor and chosen attributes of a class. `class_code` is COURSE.SECTION, dates are ISO text."""
-    context = naming.template_context(section, snapshot)
-    offered = {
-        "course_id": section.course_id,
-        "course_name": context.course_name,
-        "course_number": context.course_number,
-        "term_id": section.term.id,
-        "term_name": context.term_name,
-        "term_start": section.term.start.isoformat(),
-        "term_end": section.term.end.isoformat(),
-        "section_number": section.number,
-        "period": section.period,
-        "class_code": ".".join(part for part in (context.course_number.strip(), section.number.strip()) if part),
-        "description": ", ".join(
-            part for part in (context.course_name, context.school_name, context.term_name, context.year) if part.strip()
-        ),
-    }
+    """Names, anchor and chosen attributes of a class."""
+    alias = naming.class_alias(section, profile.class_alias, naming.template_context(section, snapshot))
     return {
-        "display_name": naming.class_display_name(section, profile.class_name, context),
-        "mail_nickname": naming.class_alias(section, profile.class_alias, context),
-        **anchor_values(section.id, source_uuid),
-        **_chosen(offered, profile.sections.attributes),
+        "display_name": class_name(section, snapshot, profile),
+        "mail_nickname": alias,
+        **class_attributes(section, snapshot, profile, source_uuid),
     }
+
+
+def class_name(section: Section, snapshot: Snapshot, profile: Profile) -> str:
+    """The display name of a class."""
+    return naming.class_display_name(section, profile.class_name, naming.template_context(section, snapshot))
+
+
+def class_attributes(section: Section, snapshot: Snapshot, profile: Profile, source_uuid: str) -> Values:
+    """Anchor and chosen attributes of a class. `class_code` is COURSE.SECTION, dates are ISO text."""
+    values = anchor_values(section.id, source_uuid)
+    for name in profile.sections.attributes:
+        values[name] = _fitted(name, _OF_SECTION[name](section, snapshot))
+    return values
 
 
 def school_values(school: School, profile: Profile, source_uuid: str) -> Values:
@@ -116,7 +94,7 @@ def school_values(school: School, profile: Profile, source_uuid: str) -> Values:
     return {
         "display_name": name or school.number or school.id,
         **anchor_values(school.id, source_uuid),
-        **_chosen(offered, profile.school_records.attributes),
+        **{name: _fitted(name, offered[name]) for name in profile.school_records.attributes},
     }
 
 
@@ -136,13 +114,68 @@ def anchor_values(sis_id: str, source_uuid: str) -> Values:
     return {"external_id": sis_id, "external_source": EXTERNAL_SOURCE, "external_source_detail": source_uuid}
 
 
-def _chosen(offered: dict[str, str], names: Iterable[str]) -> Values:
-    return {name: _fitted(name, offered[name]) for name in names if name != ATTACHMENT}
+def _anchored(role: RecordKind, sis_id: str, source_uuid: str) -> Values:
+    return {"primary_role": role.value, **anchor_values(sis_id, source_uuid)}
 
 
 def _fitted(name: str, value: str) -> str | None:
     return characters.cut(characters.one_line(value), _LIMITS.get(name, _DEFAULT_LIMIT)) or None
 
 
+def _school_name(snapshot: Snapshot, school_id: str) -> str:
+    school = snapshot.schools.get(school_id)
+    return school.name if school is not None else ""
+
+
 def _school_names(snapshot: Snapshot, ids: Iterable[str]) -> str:
     return ", ".join(snapshot.schools[school].name for school in ids if school in snapshot.schools)
+
+
+def _department(student: Student, _: Snapshot) -> str:
+    grade = grade_code(student.grade)
+    return f"Grade {grade}" if grade else ""
+
+
+def _class_code(section: Section, _: Snapshot) -> str:
+    course = section.course.number.strip() if section.course else ""
+    return ".".join(part for part in (course, section.number.strip()) if part)
+
+
+def _description(section: Section, snapshot: Snapshot) -> str:
+    context = naming.template_context(section, snapshot)
+    parts = (context.course_name, context.school_name, context.term_name, context.year)
+    return ", ".join(part for part in parts if part.strip())
+
+
+_OF_STUDENT: dict[str, Callable[[Student, Snapshot], str]] = {
+    "student_number": lambda student, _: student.number,
+    "grade": lambda student, _: grade_code(student.grade),
+    "state_id": lambda student, _: student.state_id,
+    "secondary_email": lambda student, _: student.email,
+    "middle_name": lambda student, _: student.middle_name,
+    "birth_date": lambda student, _: student.birth_date,
+    "graduation_year": lambda student, _: student.graduation_year,
+    "department": _department,
+    "office_location": lambda student, snapshot: _school_name(snapshot, student.school_id),
+}
+_OF_TEACHER: dict[str, Callable[[Teacher, Snapshot], str]] = {
+    "teacher_number": lambda teacher, _: teacher.number,
+    "secondary_email": lambda teacher, _: teacher.email,
+    "middle_name": lambda teacher, _: teacher.middle_name,
+    "department": lambda teacher, snapshot: _school_names(snapshot, teacher.school_ids),
+    "office_location": lambda teacher, snapshot: _school_names(snapshot, teacher.school_ids[:1]),
+}
+_OF_SECTION: dict[str, Callable[[Section, Snapshot], str]] = {
+    "course_id": lambda section, _: section.course_id,
+    "course_name": lambda section, _: naming.course_name(section),
+    "course_number": lambda section, _: section.course.number if section.course else "",
+    "term_id": lambda section, _: section.term.id,
+    "term_name": lambda section, _: naming.term_name(section),
+    "term_start": lambda section, _: section.term.start.isoformat(),
+    "term_end": lambda section, _: section.term.end.isoformat(),
+    "section_number": lambda section, _: section.number,
+    "period": lambda section, _: section.period,
+    "class_code": _class_code,
+    "description": _description,
+}
+"""What each attribute a profile may choose is taken from: chosen ones alone are worked out, a million times a cycle."""

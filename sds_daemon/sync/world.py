@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -11,11 +11,12 @@ from sds_daemon.plan.attributes import STRUCTURES
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
-from sds_daemon.store import Directory, Link, Links, Memberships, Role
+from sds_daemon.store import Directory, Head, Link, Links, Memberships
+from sds_daemon.sync.known import Known, Managed, Pair, People
 from sds_daemon.sync.matching import MatchResult
 from sds_daemon.targets.base import TenantFacts
 
-Managed = Mapping[Ref, frozenset[tuple[Role, Ref]]]
+Absent = Mapping[Ref, frozenset[Pair]]
 
 
 class IssueList:
@@ -23,12 +24,15 @@ class IssueList:
 
     def __init__(self) -> None:
         self._issues: dict[tuple[Ref, IssueCode], Issue] = {}
+        self._codes: dict[Ref, list[IssueCode]] = {}
 
     def add(self, issue: Issue) -> None:
         """Take an issue in; with the same record and code as an earlier one, the counts are summed."""
         earlier = self._issues.get(issue.key)
         if earlier is not None:
             issue = msgspec.structs.replace(earlier, count=earlier.count + issue.count)
+        else:
+            self._codes.setdefault(issue.ref, []).append(issue.code)
         self._issues[issue.key] = issue
 
     def report(
@@ -39,7 +43,8 @@ class IssueList:
 
     def about(self, ref: Ref) -> list[Issue]:
         """Errors recorded for one record so far."""
-        return [issue for key, issue in self._issues.items() if key[0] == ref and issue.severity is Severity.ERROR]
+        found = (self._issues[ref, code] for code in self._codes.get(ref, ()))
+        return [issue for issue in found if issue.severity is Severity.ERROR]
 
     def recount(self, issue: Issue, count: int) -> None:
         """Set how many rows an issue concerns."""
@@ -68,9 +73,9 @@ class World(msgspec.Struct, kw_only=True):
     directory: Directory
     match: MatchResult
     issues: IssueList
-    known: dict[Ref, Link] = {}
-    managed: Managed = {}
-    absent: Managed = {}
+    known: Known = msgspec.field(default_factory=Known)
+    managed: Managed = msgspec.field(default_factory=lambda: Managed({}, Known()))
+    absent: Absent = {}
     blocked: set[Ref] = set()
     restorable: dict[Ref, str] = {}
     returned: dict[Ref, str] = {}
@@ -83,25 +88,42 @@ class World(msgspec.Struct, kw_only=True):
 
     def load_links(self) -> None:
         """Read all links once: planning looks at every record, and a query each would take minutes at size."""
-        self.known = {link.ref: link for kind in RecordKind for link in self.links.all(kind).values()}
+        self.known = Known(self.links.heads())
 
-    def of_kind(self, kind: RecordKind) -> dict[Ref, Link]:
+    def load_managed(self) -> None:
+        """Read all managed memberships of this profile's classes and schools."""
+        self.managed = Managed(self.memberships.packed(self.profile.name), self.known)
+
+    def keep_links(self, links: Collection[Link]) -> None:
+        """Store links, and know them."""
+        if links:
+            self.links.put(links)
+            self.known.put(self.links.heads_of([link.ref for link in links]))
+
+    def drop_link(self, ref: Ref) -> None:
+        """Forget a link and its memberships."""
+        self.links.drop(ref)
+        self.known.pop(ref, None)
+
+    def of_kind(self, kind: RecordKind) -> Collection[Head]:
         """The known links of one kind."""
-        return {ref: link for ref, link in self.known.items() if ref.kind is kind}
+        return self.known.all(kind).values()
 
     def doubt(self, resource: Resource, school_id: str, sub_part: str | None = None) -> str | None:
         """Why nothing may be removed on the strength of a part of the snapshot; None when it may."""
         odd = self.suspended.get(None) or self.suspended.get(school_id)
         return odd or self.snapshot.proof.doubt(resource, school_id, sub_part)
 
-    def reachable(self) -> frozenset[Ref]:
+    def reachable(self) -> People:
         """People who are linked or are about to be created: memberships can be planned for them."""
-        people = set(self.match.linked) | {create.ref for create in self.match.creates}
+        people = People(self.match.linked)
+        for create in self.match.creates:
+            people.add(create.ref)
         for sis_id, absence in self.snapshot.absences.items():
             ref = Ref(RecordKind.STUDENT, sis_id)
             if absence is Absence.OTHER_SCHOOL and ref in self.known:
                 people.add(ref)
-        return frozenset(people)
+        return people
 
     def writable(self, kind: RecordKind, values: Mapping[str, object]) -> dict[str, object]:
         """The attributes of `values` that this tenant can hold for the kind."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
@@ -26,8 +26,10 @@ from sds_daemon.roster.records import (
     Teacher,
     Term,
 )
-from sds_daemon.store import Directory, Link, Links, Memberships, Role
+from sds_daemon.store import Directory, Head, Link, Links, Memberships, Role
+from sds_daemon.store.memberships import packed
 from sds_daemon.sync.gate import gate
+from sds_daemon.sync.known import Known, Managed
 from sds_daemon.sync.matching import MatchResult, ToCreate
 from sds_daemon.sync.naming import AccountNames
 from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF
@@ -187,6 +189,21 @@ class _NoDirectory:
         return {}
 
 
+class _BookLinks:
+    """The links of a book, as planning asks the store for them."""
+
+    def __init__(self, known: Mapping[Ref, Link]) -> None:
+        self._known = known
+
+    def written(self, kind: RecordKind, profile: str) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+        for ref, link in self._known.items():
+            if ref.kind is kind and link.profile == profile:
+                yield ref.sis_id, link.created, link.written
+
+    def some(self, refs: Iterable[Ref]) -> dict[Ref, Link]:
+        return {ref: self._known[ref] for ref in refs if ref in self._known}
+
+
 class Book:
     """Links and managed memberships, kept as the ledger keeps them."""
 
@@ -200,6 +217,7 @@ class Book:
         people = [Ref(RecordKind.STUDENT, each) for each in snapshot.students]
         people += [Ref(RecordKind.TEACHER, each) for each in snapshot.teachers]
         refused = district.refused() & set(people)
+        known = Known(_head(key, link) for key, link in enumerate(self.known.values(), start=1))
         fine = [ref for ref in people if ref not in refused]
         match = MatchResult(
             linked={ref: self.known[ref].object_id for ref in fine if ref in self.known},
@@ -212,13 +230,19 @@ class Book:
             profile=profile,
             snapshot=snapshot,
             facts=FACTS,
-            links=cast(Links, None),
+            links=cast(Links, _BookLinks(dict(self.known))),
             memberships=cast(Memberships, None),
             directory=cast(Directory, _NoDirectory()),
             match=match,
             issues=IssueList(),
-            known=dict(self.known),
-            managed=dict(self.managed),
+            known=known,
+            managed=Managed(
+                {
+                    known[container].key: [packed(known[member].key, role) for role, member in rows]
+                    for container, rows in self.managed.items()
+                },
+                known,
+            ),
             blocked=set(),
         )
 
@@ -265,6 +289,10 @@ class Book:
             assert change.kind in REMOVE.values()
             assert row <= inside, f"{change} removes what is not managed"
             self.managed[change.subject] = inside - row
+
+
+def _head(key: int, link: Link) -> Head:
+    return Head(link.ref, key, link.object_id, link.profile, link.rule, link.created, blank=not link.written)
 
 
 def _names(ref: Ref) -> AccountNames:

@@ -84,8 +84,9 @@ class Case:
         world = self.book.world(now, profile(**options))
         world.links, world.memberships, world.directory = self.links, self.memberships, self.directory
         world.suspended = self.suspended
+        world.load_links()
         await heed_hand_edits(world, MemoryDirectory(), self.clock)
-        world.managed = self.memberships.by_container("oak")
+        world.load_managed()
         return world
 
     def is_managed(self, row: Membership) -> bool:
