@@ -63,7 +63,7 @@ class PowerSchoolSandbox:
             await self._clock.real_sleep(self.settings.latency)
         response = await self._before(fault, request, path)
         if response is None:
-            response = _after(fault, self._answer(request, path))
+            response = _after(fault, await self._answer(request, path))
         form = "form" in request.headers.get("content-type", "")
         self._journal.record(
             SIDE, request.method, path, request.query, response.status,
@@ -94,7 +94,7 @@ class PowerSchoolSandbox:
             return _status(fault, request)
         return None
 
-    def _answer(self, request: Request, path: str) -> Response:
+    async def _answer(self, request: Request, path: str) -> Response:
         if self.settings.maintenance:
             return reply.maintenance(request)
         if path == "/oauth/access_token":
@@ -102,7 +102,7 @@ class PowerSchoolSandbox:
         if path.startswith("/ws/v1/"):
             return self._v1(request, path.removeprefix("/ws/v1/"))
         if path.startswith("/ws/schema/"):
-            return self._schema(request, path.removeprefix("/ws/schema/"))
+            return await self._schema(request, path.removeprefix("/ws/schema/"))
         return reply.not_found_page()
 
     def _v1(self, request: Request, path: str) -> Response:
@@ -130,10 +130,10 @@ class PowerSchoolSandbox:
     def _writes_are_closed(self) -> bool:
         return self.settings.checks_access_level and self.settings.v1_access != "FULL"
 
-    def _schema(self, request: Request, path: str) -> Response:
+    async def _schema(self, request: Request, path: str) -> Response:
         if not self._is_authorized(request):
             return reply.unauthorized(request, self.settings.unauthorized_body)
-        return self.schema.answer(request, path, self.settings)
+        return await self.schema.answer(request, path, self.settings)
 
     def _is_authorized(self, request: Request) -> bool:
         return self.settings.plugin_enabled and self.tokens.is_valid(request.headers.get("authorization", ""))
@@ -144,7 +144,10 @@ class PowerSchoolSandbox:
         """Answers (status, JSON) for a path below `/_sandbox/powerschool/`; bad input is a 400 with `error`."""
         part = path.removeprefix(_BASE).strip("/")
         try:
-            return self._administer(method, part, body)
+            if (method, part) == ("POST", "prerender"):
+                return 200, {"answers": await self.schema.queries.write_ahead()}
+            async with self.schema.quiet:
+                return self._administer(method, part, body)
         except (changes.ChangeError, ValueError) as problem:
             return 400, {"error": str(problem)}
 
@@ -166,8 +169,6 @@ class PowerSchoolSandbox:
                 return 200, self._plugin()
             case "POST", "plugin":
                 return self._set_plugin(body)
-            case "POST", "prerender":
-                return 200, {"answers": self.schema.queries.write_ahead()}
         return 404, {"error": f"there is no {method} {_BASE}{part}"}
 
     def _set(self, body: object) -> tuple[int, object]:

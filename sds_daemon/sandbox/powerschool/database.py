@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,17 +19,29 @@ from sds_daemon.sandbox.powerschool.oracle import OracleError, Statement
 from sds_daemon.sandbox.powerschool.oracle_functions import Functions
 from sds_daemon.sandbox.powerschool.tables import COLUMNS, DATES, TABLES, TEXTS, Table
 
-_INDEXED: Final = frozenset({
-    "dcid", "id", "sectionid", "studentid", "personid", "emailaddressid", "users_dcid", "course_number",
-    "school_number", "person_id",
-})  # fmt: skip
+_INDEXES: Final[dict[str, tuple[str, ...]]] = {
+    "schools": ("school_number",),
+    "terms": ("id, schoolid", "schoolid"),
+    "courses": ("course_number, schoolid",),
+    "sections": ("id", "schoolid", "termid", "teacher"),
+    "students": ("id", "schoolid", "person_id"),
+    "person": ("id",),
+    "personemailaddressassoc": ("personid", "emailaddressid"),
+    "schoolstaff": ("id", "users_dcid", "schoolid"),
+    "sectionteacher": ("sectionid", "teacherid"),
+    "cc": ("sectionid", "studentid"),
+}
 _LONGEST_LIST: Final = 1000
+_ROWS: Final = ""
 _NLS_DATE: Final = "%d-%b-%y"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What running a statement takes: the columns it reads, as (table, column), and how many it gives back."""
+    """What running a statement takes: the columns it reads, as (table, column), and how many it gives back.
+
+    A table stands there once more with "" for the column: that it has these rows and no other ones.
+    """
 
     reads: frozenset[tuple[str, str]]
     width: int
@@ -40,12 +53,17 @@ class Plan:
 
 
 class Database:
-    """The tables of one district; `now` is the server's local time, SYSDATE."""
+    """The tables of one district; `now` is the server's local time, SYSDATE.
+
+    May be used from any thread, by one at a time and while the district does not change.
+    """
 
     def __init__(self, district: District, now: Callable[[], dt.datetime]) -> None:
         sqlite3.register_converter("ORADATE", _shown_date)
         self._district = district
-        self._connection = sqlite3.connect(":memory:", detect_types=sqlite3.PARSE_DECLTYPES, isolation_level=None)
+        self._connection = sqlite3.connect(
+            ":memory:", detect_types=sqlite3.PARSE_DECLTYPES, isolation_level=None, check_same_thread=False
+        )
         self._connection.execute("PRAGMA case_sensitive_like=ON")
         self._connection.execute("PRAGMA analysis_limit=400")
         self._connection.execute("CREATE TABLE dual (dummy TEXT)")
@@ -53,7 +71,7 @@ class Database:
         self._functions = Functions(self._connection, now)
         self._filled: set[str] = set()
         self._changed: dict[str, set[int]] = {}
-        self._generations = dict.fromkeys(TABLES, 0)
+        self._generations: Counter[tuple[str, str]] = Counter()
         for name, table in TABLES.items():
             self._connection.execute(_definition(name, table))
         district.watchers.append(self._note)
@@ -75,27 +93,27 @@ class Database:
             width = len(cursor.description)
         finally:
             self._connection.set_authorizer(None)
-        return Plan(frozenset((table, column) for table, column in reads if column), width)
+        return Plan(frozenset(reads | {(table, _ROWS) for table, _ in reads}), width)
 
-    def rows(self, text: str, binds: Mapping[str, Any], tables: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        """The rows of an SQLite statement that reads these tables. Raises OracleError, also while being read."""
-        self.refresh(tables)
+    def rows(self, text: str, binds: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows of an SQLite statement, of the tables as `refresh` left them. Raises OracleError, even half-way."""
         cursor = self._run(text, binds)
         try:
             yield from cursor
         except sqlite3.Error as problem:
             raise self._error(problem) from None
 
-    def refresh(self, tables: Iterable[str]) -> tuple[int, ...]:
-        """Brings the tables up to the district's present state; a number for each that grows when it changes."""
+    def refresh(self, plan: Plan) -> tuple[int, ...]:
+        """Brings the tables of the plan up to the district's present state.
+
+        The answer is another one as soon as anything has changed that the plan reads.
+        """
         self._spread()
-        wanted = sorted(tables)
-        for name in wanted:
-            if name not in self._filled:
-                self._fill(name)
+        for name in sorted(plan.tables - self._filled):
+            self._fill(name)
         for origin in sorted(self._changed):
             self._rewrite(origin)
-        return tuple(self._generations[name] for name in wanted)
+        return tuple(self._generations[read] for read in sorted(plan.reads))
 
     # Filling
 
@@ -108,12 +126,12 @@ class Database:
         self._connection.execute(f"DELETE FROM {name}")  # noqa: S608
         rows = _enrollment_rows(self._district) if name == "cc" else _rows(table, self._district)
         self._connection.executemany(_insert(table, name), rows)
-        for column in sorted(_INDEXED & set(table.columns) - {table.key}):
-            self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_{column} ON {name} ({column})")
+        for number, columns in enumerate(_INDEXES.get(name, ())):
+            self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_{number} ON {name} ({columns})")
         self._connection.execute("COMMIT")
         self._connection.execute(f"ANALYZE {name}")
         self._filled.add(name)
-        self._generations[name] += 1
+        self._generations.update((name, column) for column in (_ROWS, *table.columns))
 
     def _spread(self) -> None:
         """Adds the rows whose columns come from rows that changed; a school or term changes too many to be followed."""
@@ -130,20 +148,36 @@ class Database:
             self._changed.setdefault(model.ENROLLMENTS, set()).update(rows)
 
     def _rewrite(self, origin: str) -> None:
-        keys = sorted(self._changed.pop(origin, ()))
+        keys = sorted(self._changed.pop(origin))
         for name in sorted(self._filled):
-            table = TABLES[name]
-            if table.origin != origin or not keys:
-                continue
-            gone = [(number,) for key in keys for number in table.numbers(key)]
-            rows = (row for key in keys for row in table.of(self._district, key))
+            if TABLES[name].origin == origin:
+                self._rewrite_table(name, TABLES[name], keys)
+
+    def _rewrite_table(self, name: str, table: Table, keys: list[int]) -> None:
+        """Writes the rows of these keys again; columns that come out as they were count as unchanged."""
+        getters = list(table.getters(self._district).values())
+        place = list(table.columns).index(table.key)
+        made = [[_stored(getter(row)) for getter in getters] for key in keys for row in table.of(self._district, key)]
+        new = {row[place]: tuple(row) for row in made}
+        numbers = [number for key in keys for number in table.numbers(key)]
+        old = {row[place]: row for number in numbers for row in self._row(name, table, number)}
+        changed = {
+            column for number in old.keys() & new.keys() for column in _different(table, old[number], new[number])
+        }
+        if old.keys() != new.keys():
+            changed.add(_ROWS)
+        if changed:
             self._connection.execute("BEGIN")
-            self._connection.executemany(f"DELETE FROM {name} WHERE {table.key} = ?", gone)  # noqa: S608
-            getters = list(table.getters(self._district).values())
-            values = ([_stored(getter(row)) for getter in getters] for row in rows)
-            self._connection.executemany(_insert(table, name), values)
+            delete = f"DELETE FROM {name} WHERE {table.key} = ?"  # noqa: S608
+            self._connection.executemany(delete, [(number,) for number in old])
+            self._connection.executemany(_insert(table, name), new.values())
             self._connection.execute("COMMIT")
-            self._generations[name] += 1
+        self._generations.update((name, column) for column in changed)
+
+    def _row(self, name: str, table: Table, number: int) -> list[tuple[Any, ...]]:
+        # The sign keeps dates the numbers they are.
+        columns = ", ".join(f"+{column}" for column in table.columns)
+        return self._connection.execute(f"SELECT {columns} FROM {name} WHERE {table.key} = ?", (number,)).fetchall()  # noqa: S608
 
     # Running
 
@@ -195,6 +229,10 @@ def _insert(table: Table, name: str) -> str:
     return f"INSERT INTO {name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608
 
 
+def _different(table: Table, old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[str]:
+    return (column for column, before, now in zip(table.columns, old, new, strict=True) if before != now)
+
+
 def _type(column: str, table: Table) -> str:
     if column == table.key:
         return "INTEGER PRIMARY KEY"
@@ -241,7 +279,7 @@ class _InSection:
     section: int
 
 
-_OF_SECTION: Final = tuple(list(TABLES["cc"].columns)[6:])
+_OF_SECTION: Final = ("schoolid", "termid", "course_number", "teacherid")
 
 
 def _shown_date(stored: bytes) -> str:

@@ -92,5 +92,5 @@ def _installed(query: Query, tables: Database, absent: Set[str], problems: list[
         raise OracleError(f'ORA-00904: "{gone[0].upper()}": invalid identifier')
     declared = {argument.name for argument in query.arguments}
     named = {f"{column.table}.{column.field}" for column in query.columns}
-    used = {f"{table}.{column}" for table, column in plan.reads}
+    used = {f"{table}.{column}" for table, column in plan.reads if column}
     return InstalledQuery(query, statement, plan, tuple(sorted(named | used)), bool(statement.binds - declared))

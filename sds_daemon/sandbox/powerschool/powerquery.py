@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections.abc import Callable, Mapping, Set
@@ -45,16 +46,20 @@ class _Call:
 
 
 class PowerQueries:
-    """Answers calls of queries; keeps what it has written for the next caller."""
+    """Answers calls of queries; keeps what it has written for the next caller.
 
-    def __init__(self, tables: Database, today: Callable[[], object]) -> None:
+    `quiet` is held while the tables are read: nobody may change the district meanwhile.
+    """
+
+    def __init__(self, tables: Database, today: Callable[[], object], quiet: asyncio.Lock) -> None:
+        self._quiet = quiet
         self._tables = tables
         self._today = today
         self._shelf = Shelf()
         self._asked: dict[object, _Call] = {}
         self._random = random.Random(1)
 
-    def answer(
+    async def answer(
         self, request: Request, found: InstalledQuery | None, count: bool, granted: Set[str], absent: Set[str]
     ) -> Response:
         """The answer to a call of `found` (None for an unknown name); `count` for the path that ends in `/count`."""
@@ -65,7 +70,7 @@ class PowerQueries:
                 raise Refused(404, "Resource not found")
             _check_grants(found, granted)
             call = _call(request, found)
-            rendered = self._rendered(call, absent)
+            rendered = await self._rendered(call, absent)
             if count:
                 return json_response({"count": rendered.count})
             return self._page(request.params(), found, rendered)
@@ -76,25 +81,29 @@ class PowerQueries:
         except OracleError as problem:
             return json_response({"message": f"Unable to execute query: {problem}"}, 500)
 
-    def write_ahead(self) -> int:
+    async def write_ahead(self) -> int:
         """Writes again every answer asked for so far, as the tables are now; how many they are."""
         for call in list(self._asked.values()):
-            self._rendered(call, frozenset())
+            await self._rendered(call, frozenset())
         return len(self._asked)
 
     def forget(self) -> None:
         """Forgets which answers were asked for: the queries are other ones now."""
         self._asked.clear()
 
-    def _rendered(self, call: _Call, absent: Set[str]) -> Rendered:
+    async def _rendered(self, call: _Call, absent: Set[str]) -> Rendered:
+        """The answer, from the shelf or made anew; making one may take long, and other requests go on meanwhile."""
+        async with self._quiet:
+            return await asyncio.to_thread(self._found_or_made, call, absent)
+
+    def _found_or_made(self, call: _Call, absent: Set[str]) -> Rendered:
         found = call.installed
         missing = found.missing(absent)
         if missing:
             raise OracleError(f'ORA-00904: "{missing[0].upper()}": invalid identifier')
-        tables = found.plan.tables
         key = (found.query.name, msgspec.json.encode(call.values, order="sorted"), call.q, call.projection, call.order)
         day = self._today() if found.statement.now else None
-        version = (id(found), day, self._tables.refresh(tables))
+        version = (id(found), day, self._tables.refresh(found.plan))
         kept = self._shelf.get(key, version)
         if kept is None:
             kept = self._render(call, version)
@@ -115,7 +124,7 @@ class PowerQueries:
             text = f"WITH result ({names}) AS ({text}) SELECT {wanted} FROM result{conditions}{order}"  # noqa: S608
             binds |= more
             ordered = bool(order) or ordered
-        rows = self._tables.rows(text, binds, found.plan.tables)
+        rows = self._tables.rows(text, binds)
         return render(rows, _form(found, columns), ordered, version)
 
     def _page(self, params: Mapping[str, str], found: InstalledQuery, rendered: Rendered) -> Response:

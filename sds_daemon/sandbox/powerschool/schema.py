@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import re
 from itertools import islice
@@ -24,10 +25,14 @@ _VALIDATE_PATH: Final = re.compile(r"plugin/(?P<id>\d+)/validate")
 
 
 class Schema:
-    """Everything below `/ws/schema/`, and the plugin that opens it."""
+    """Everything below `/ws/schema/`, and the plugin that opens it.
+
+    `quiet` is held while the district must not change.
+    """
 
     def __init__(self, district: District, calendar: Calendar) -> None:
         self.installed = NOTHING
+        self.quiet = asyncio.Lock()
         self._district = district
         self._database: Database | None = None
         self._calendar = calendar
@@ -43,7 +48,7 @@ class Schema:
     def queries(self) -> PowerQueries:
         """The queries' answers."""
         if self._queries is None:
-            self._queries = PowerQueries(self._tables, self._calendar.today)
+            self._queries = PowerQueries(self._tables, self._calendar.today, self.quiet)
         return self._queries
 
     def _local_time(self) -> dt.datetime:
@@ -58,14 +63,14 @@ class Schema:
         self.queries.forget()
         return self.installed
 
-    def answer(self, request: Request, path: str, settings: Settings) -> Response:
+    async def answer(self, request: Request, path: str, settings: Settings) -> Response:
         """The answer to an authorized request for `/ws/schema/` + `path`."""
         if path == "query/api" and request.method == "GET":
             return json_response(_catalogue(self.installed))
         if match := _QUERY_PATH.fullmatch(path):
             found = self.installed.queries.get(match["name"])
             granted = settings.granted(self.installed.package.grants)
-            return self.queries.answer(request, found, bool(match["count"]), granted, settings.absent())
+            return await self.queries.answer(request, found, bool(match["count"]), granted, settings.absent())
         if _VALIDATE_PATH.fullmatch(path) and request.method == "GET":
             return json_response(_validation(self.installed))
         if path == "table" and request.method == "GET":
