@@ -38,9 +38,17 @@ class Sandbox:
         self.settings: SourceSettings = load(config).sources["powerschool"]
         self._admin = httpx.Client(base_url=self.ready["admin"], trust_env=False, timeout=30)
 
+    def read_by(self, reader: str) -> SourceSettings:
+        """The source with its reader pinned."""
+        return self.settings.model_copy(update={"reader": reader})
+
     def change(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
         """Apply changes to the district; the ids they made."""
         return list(self._call("POST", "/_sandbox/powerschool/change", list(operations))["results"])
+
+    def plugin(self, **values: Any) -> Any:
+        """Change the installed plugin, or the columns the server has."""
+        return self._call("POST", "/_sandbox/powerschool/plugin", values)
 
     def set(self, **values: Any) -> None:
         """Change the server's settings."""

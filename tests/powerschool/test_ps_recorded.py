@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[SourceSettings]:
         return
     running = Sandbox(tmp_path, "--students", "12")
     try:
-        yield running.settings
+        yield running.read_by("v1")
     finally:
         running.stop()
 

@@ -1,4 +1,4 @@
-"""The reader against the sandbox over real sockets and TLS: what the tables hold is what the snapshot says."""
+"""The readers against the sandbox over real sockets and TLS: what the tables hold is what the snapshot says."""
 
 from __future__ import annotations
 
@@ -27,9 +27,16 @@ NOW = datetime(2026, 10, 1, 20, tzinfo=UTC)
 FAST = RetryRules(first=0.01, longest=0.05)
 
 
+@pytest.fixture(params=["v1", "powerquery"])
+async def source(sandbox: Sandbox, request: pytest.FixtureRequest) -> AsyncIterator[PowerSchoolSource]:
+    reading = PowerSchoolSource(sandbox.read_by(request.param), FixedClock(NOW), rules=FAST)
+    yield reading
+    await reading.close()
+
+
 @pytest.fixture
-async def source(sandbox: Sandbox) -> AsyncIterator[PowerSchoolSource]:
-    reading = PowerSchoolSource(sandbox.settings, FixedClock(NOW), rules=FAST)
+async def v1_source(sandbox: Sandbox) -> AsyncIterator[PowerSchoolSource]:
+    reading = PowerSchoolSource(sandbox.read_by("v1"), FixedClock(NOW), rules=FAST)
     yield reading
     await reading.close()
 
@@ -82,12 +89,12 @@ def assert_agrees(snapshot: Snapshot, state: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 100])
 async def test_the_district_is_read_whole_at_any_page_size(
-    sandbox: Sandbox, source: PowerSchoolSource, size: int
+    sandbox: Sandbox, v1_source: PowerSchoolSource, size: int
 ) -> None:
     sandbox.set(page_sizes=dict.fromkeys(PAGED, size))
     if size == 1:  # a call for every row: one small school's worth of rosters is enough
         sandbox.set(page_sizes={"section_enrollment": 50})
-    snapshot = await source.read(Scope())
+    snapshot = await v1_source.read(Scope())
     state = sandbox.state()
     assert_agrees(snapshot, state)
     assert snapshot.proof.unproved() == []
@@ -151,7 +158,7 @@ async def test_a_lead_teacher_who_left_stays_lead_until_replaced(sandbox: Sandbo
     assert after.proof.unproved() == []
 
 
-async def test_faults_that_pass_change_nothing(sandbox: Sandbox, source: PowerSchoolSource) -> None:
+async def test_faults_that_pass_change_nothing(sandbox: Sandbox, v1_source: PowerSchoolSource) -> None:
     for kind, more in (
         ("status", {"status": 503, "times": 3}),
         ("status", {"status": 429, "headers": {"Retry-After": "0.1"}, "times": 3}),
@@ -160,7 +167,7 @@ async def test_faults_that_pass_change_nothing(sandbox: Sandbox, source: PowerSc
         ("expire_token", {"times": 2}),
     ):
         sandbox.fault(kind, path="/ws/v1", probability=0.2, **more)
-    snapshot = await source.read(Scope())
+    snapshot = await v1_source.read(Scope())
     assert_agrees(snapshot, sandbox.state())
     assert snapshot.proof.unproved() == []
 
@@ -176,18 +183,22 @@ async def test_faults_that_pass_change_nothing(sandbox: Sandbox, source: PowerSc
     ],
 )
 async def test_faults_that_stay_end_the_read(
-    sandbox: Sandbox, source: PowerSchoolSource, break_it: Callable[[Sandbox], None], kind: type[Exception], words: str
+    sandbox: Sandbox,
+    v1_source: PowerSchoolSource,
+    break_it: Callable[[Sandbox], None],
+    kind: type[Exception],
+    words: str,
 ) -> None:
     break_it(sandbox)
     with pytest.raises(kind, match=words.replace(".", r"\.")):
-        await source.read(Scope())
+        await v1_source.read(Scope())
 
 
-async def test_one_ill_section_is_a_gap(sandbox: Sandbox, source: PowerSchoolSource) -> None:
-    whole = await source.read(Scope())
+async def test_one_ill_section_is_a_gap(sandbox: Sandbox, v1_source: PowerSchoolSource) -> None:
+    whole = await v1_source.read(Scope())
     ill = next(iter(whole.sections))
     sandbox.fault("status", path=f"/section/{ill}/section_enrollment", status=500)
-    snapshot = await source.read(Scope())
+    snapshot = await v1_source.read(Scope())
     (part,) = snapshot.proof.unproved()
     assert (part.resource, set(part.gaps)) == (Resource.ENROLLMENTS, {ill})
     assert {k: s.students for k, s in snapshot.sections.items() if k != ill} == {
