@@ -66,6 +66,7 @@ class _Generator:
         self.left: dict[int, model.Staff] = {}
         self.pupils: dict[int, list[int]] = {}
         self.first_section: dict[int, model.Section] = {}
+        self.teachings = 0
 
     def run(self) -> District:
         self._special_schools()
@@ -216,11 +217,13 @@ class _Generator:
             self._teaches(section, teacher, model.ROLE_LEAD)
         return section
 
-    def _teaches(self, section: model.Section, staff: model.Staff, role: int) -> None:
-        dcid = 701 + len(self.district.section_teachers)
+    def _teaches(self, section: model.Section, staff: model.Staff, role: int) -> model.SectionTeacher:
+        dcid = 701 + self.teachings
+        self.teachings += 1
         term = self.district.terms[section.term]
         row = model.SectionTeacher(dcid, section.dcid, staff.dcid, role, term.first_day, term.last_day)
         self.district.section_teachers[dcid] = row
+        return row
 
     # People
 
@@ -333,10 +336,18 @@ class _Generator:
                     self.district.enrollments.append(section.dcid, student, *span)
 
     def _co_teachers(self, sections: list[model.Section]) -> None:
-        for section in sections[3::20]:
+        """About every twelfth section has one; some of them have stopped, and some begin later."""
+        rng = random.Random(f"co-teachers {self.district.uuid}")
+        for index, section in enumerate(sections[3::12]):
             others = [t for t in self.teachers[section.school] if t.dcid != section.staff]
-            if others and section.staff is not None:
-                self._teaches(section, self.rng.choice(others), model.ROLE_CO_TEACHER)
+            if not others or section.staff is None:
+                continue
+            row = self._teaches(section, rng.choice(others), model.ROLE_CO_TEACHER)
+            middle = max(row.start_date, min(self.today, row.end_date))
+            if index % 5 == 1:
+                row.end_date = max(row.start_date, middle - dt.timedelta(days=7))
+            elif index % 5 == 3:
+                row.start_date = min(row.end_date, middle + dt.timedelta(days=7))
 
     def _history(self, sections: list[model.Section]) -> None:
         """Rows of students who dropped a class, never came, left, or left and returned."""
