@@ -9,12 +9,13 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select
+from sqlalchemy import BindParameter, Connection, Dialect, Engine, Table, create_engine, event, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
 
@@ -240,7 +241,9 @@ def _begin(connection: Connection) -> None:
     if patience is None:
         connection.exec_driver_sql("BEGIN")
         return
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience * 1000)}")
+    if connection.info.get("patience") != patience:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience * 1000)}")
+        connection.info["patience"] = patience
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -268,8 +271,65 @@ def insert_new(target: Table) -> Insert:
 
 
 def run_many(connection: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> int:
-    """executemany in chunks; returns the rows the database reports as inserted, updated or deleted."""
-    return sum(connection.execute(statement, chunk).rowcount for chunk in chunks(rows, CHUNK))
+    """executemany in chunks; returns the rows the database reports as inserted, updated or deleted.
+
+    All rows have the keys of the first. A statement made once and kept costs least: it is compiled the first time.
+    """
+    return sum(_run_chunk(connection, statement, chunk) for chunk in chunks(rows, CHUNK))
+
+
+def _run_chunk(connection: Connection, statement: Any, rows: list[Mapping[str, Any]]) -> int:
+    compiled = _compile(statement, connection.dialect, tuple(rows[0]))
+    if compiled is None:
+        return connection.execute(statement, rows).rowcount
+    return connection.exec_driver_sql(compiled.sql, [compiled.values(row) for row in rows]).rowcount
+
+
+class _Compiled:
+    """A statement as the driver takes it: SQLAlchemy's own way costs ten times as much for each row.
+
+    `fixed` are parameters with values of their own, such as the texts in the statement.
+    """
+
+    __slots__ = ("_convert", "_fixed", "_pick", "sql")
+
+    def __init__(
+        self, sql: str, names: Sequence[str], fixed: Mapping[str, Any], convert: Mapping[int, Callable[[Any], Any]]
+    ) -> None:
+        self.sql = sql
+        self._fixed = dict(fixed)
+        self._pick = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+        self._convert = tuple(convert.items())
+
+    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The parameters in their order."""
+        picked: tuple[Any, ...] = self._pick({**row, **self._fixed} if self._fixed else row)
+        if not self._convert:
+            return picked
+        values = list(picked)
+        for place, convert in self._convert:
+            values[place] = convert(values[place])
+        return tuple(values)
+
+
+@lru_cache(maxsize=256)
+def _compile(statement: Any, dialect: Dialect, keys: tuple[str, ...]) -> _Compiled | None:
+    """None where SQLAlchemy would fill something in for each row."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(keys))
+    names = compiled.positiontup or ()
+    fixed = {name: compiled.params[name] for name in names if name not in keys}
+    if not names or compiled.insert_prefetch or compiled.update_prefetch:
+        return None
+    if any(compiled.binds[name].required or compiled.binds[name].callable is not None for name in fixed):
+        return None
+    processors = ((place, _processor(compiled.binds[name], dialect)) for place, name in enumerate(names))
+    convert = {place: found for place, found in processors if found is not None}
+    return _Compiled(compiled.string, names, fixed, convert)
+
+
+def _processor(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    found: Callable[[Any], Any] | None = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+    return found
 
 
 def chunks(items: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:
