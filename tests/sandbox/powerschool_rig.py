@@ -56,6 +56,27 @@ class Rig:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    async def query(self, name: str, body: Any = None, **params: Any) -> httpx.Response:
+        """Calls a PowerQuery; `name` may end in /count."""
+        if not self.token:
+            await self.fetch_token()
+        headers = {"authorization": f"Bearer {self.token}", "accept": "application/json"}
+        path = f"/ws/schema/query/{name}"
+        return await self.http.post(path, params=params, headers=headers, json={} if body is None else body)
+
+    async def records(self, name: str, body: Any = None, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a PowerQuery that must succeed, all of them unless `params` say otherwise."""
+        answer = await self.query(name, body, **{"pagesize": 0, **params})
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.json().get("record", [])
+        return rows
+
+    async def plugin(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Administers the plugin."""
+        status, answer = await self.sandbox.admin("POST", "/_sandbox/powerschool/plugin", {}, body)
+        assert isinstance(answer, dict)
+        return status, answer
+
     async def change(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
         status, body = await self.sandbox.admin("POST", "/_sandbox/powerschool/change", {}, list(operations))
         assert status == 200, body
@@ -73,12 +94,14 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def running(district: District | None = None, **settings: Any) -> AsyncIterator[Rig]:
-    """A plain http server for the district (a generated one of 120 students without it)."""
+async def running(
+    district: District | None = None, plugin: Path | None = None, **settings: Any
+) -> AsyncIterator[Rig]:
+    """A plain http server for the district (a generated one of 120 students without it), with this plugin if any."""
     clock, faults = SandboxClock(start=dt.datetime.combine(TODAY, dt.time(18), dt.UTC)), FaultPlan()
     journal = Journal(clock)
     district = district or generate(students=120, seed=7, today=TODAY)
-    options = PowerSchoolOptions(*CLIENT, settings)
+    options = PowerSchoolOptions(*CLIENT, settings, plugin)
     sandbox = PowerSchoolSandbox(district, options, clock, faults, journal)
     servers = Servers(Path("unused"))
     url = servers.add(sandbox.app, tls=False)

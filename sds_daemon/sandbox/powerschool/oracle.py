@@ -59,6 +59,18 @@ _RESERVED: Final = frozenset(_CLAUSES) | _SET_OPERATORS | frozenset({
 })  # fmt: skip
 
 
+_NEVER_NAMES: Final = frozenset({
+    "access", "add", "alter", "audit", "char", "check", "cluster", "column", "comment", "compress", "create",
+    "current", "decimal", "default", "delete", "drop", "exclusive", "file", "float", "for", "grant", "identified",
+    "immediate", "increment", "index", "initial", "insert", "integer", "into", "level", "lock", "long", "maxextents",
+    "mode", "modify", "noaudit", "nocompress", "nowait", "number", "of", "offline", "online", "option", "pctfree",
+    "prior", "public", "raw", "rename", "resource", "revoke", "rowid", "rownum", "session", "set", "share", "size",
+    "smallint", "successful", "synonym", "sysdate", "table", "to", "trigger", "uid", "unique", "update", "user",
+    "validate", "values", "varchar", "varchar2", "view", "whenever",
+})  # fmt: skip
+_TYPES: Final = frozenset({"varchar2", "number", "char", "integer", "float"})
+
+
 class OracleError(Exception):
     """The statement is none of Oracle's, or fails when run; the message begins with Oracle's number."""
 
@@ -346,7 +358,7 @@ class _Walk:
         names_a_query = self._scope.clause == "with" and self._near(-1).word in ("with", "") and word not in _RESERVED
         if word in FUNCTIONS:
             self._out.append(FUNCTIONS[word])
-        elif word in _BEFORE_PARENTHESIS or names_a_query:
+        elif word in _BEFORE_PARENTHESIS or names_a_query or self._is_type(word):
             self._as(token)
             self._out.append(token.text)
         else:
@@ -357,9 +369,15 @@ class _Walk:
         self._as(token)
         scope.descending |= word == "desc"
         scope.nulls |= word == "nulls"
+        if word in _NEVER_NAMES and not self._is_type(word):
+            raise OracleError(f"ORA-00936: missing expression (before {word.upper()})")
         if word not in _RESERVED and self._near(1).text != ".":
             self._named(word)
-        self._out.append(token.text)
+        # What is a name here may be a keyword there.
+        self._out.append(token.text if word in _RESERVED else f"[{token.text}]")
+
+    def _is_type(self, word: str) -> bool:
+        return word in _TYPES and self._near(-1).word == "as"
 
     def _named(self, word: str) -> None:
         """Remembers an alias of the select list, or a name the other clauses use without its table."""
