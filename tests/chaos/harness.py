@@ -22,6 +22,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "20261014"))
 TODAY = "2026-10-14"
 LICENSES = {"students": "STANDARDWOFFPACK_STUDENT", "teachers": "STANDARDWOFFPACK_FACULTY"}
 TESTS = Path(__file__).parent.parent
+CASSETTES = sorted((TESTS.parent / "cassettes").rglob("*.yaml"))
 
 
 @dataclass
@@ -156,12 +157,14 @@ def judge(rig: Rig, wanted: State, tally: Tally) -> None:
 def leaks(rig: Rig) -> list[str]:
     """Files in which a secret, a token or a password stands that was handed out, and log lines that name a pupil.
 
-    The files meant to hold them are left out: the secrets' own, the hand-out list. Logs are at the level INFO.
+    The files meant to hold them are left out: the secrets' own, the hand-out list. Logs are at the level INFO. The
+    recorded exchanges of the other tests are looked through as well.
     """
     words = [word for side in ("powerschool", "entra") for kind in rig.get(f"{side}/secrets").values() for word in kind]
     words += [row["password"] for row in passwords(rig)]
     found = []
-    for path in sorted(rig.folder.rglob("*")):
+    assert CASSETTES, "they are where they were"
+    for path in (*sorted(rig.folder.rglob("*")), *CASSETTES):
         if not path.is_file() or path.name == "passwords-district.csv" or path.suffix in (".pem",):
             continue
         content = path.read_bytes()

@@ -107,6 +107,7 @@ def test_leavers_of_a_lost_history(what: str, calm: Undisturbed, tally: Tally, t
         sync(rig)
         copy = tmp_path / "yesterday.db"
         rig.run("backup", str(copy)).expect(0)
+        tally.runs["backup taken"] += 1
         school_day(rig)
         sync(rig)
         known = old_membership(rig, calm)
