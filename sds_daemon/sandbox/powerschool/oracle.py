@@ -377,7 +377,7 @@ class _Walk:
         self._out.append(token.text if word in _RESERVED else f"[{token.text}]")
 
     def _is_type(self, word: str) -> bool:
-        return word in _TYPES and self._near(-1).word == "as"
+        return word in _TYPES and self._near(-1).word == "as" and self._scope.clause == "args"
 
     def _named(self, word: str) -> None:
         """Remembers an alias of the select list, or a name the other clauses use without its table."""
