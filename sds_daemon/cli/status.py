@@ -101,7 +101,9 @@ def _next(profile: Profile, state: ProfileState, last: RunRecord | None) -> date
     """
     if state.next_attempt is not None:
         return state.next_attempt
-    return last.finished + timedelta(seconds=profile.pause) if last and last.finished else None
+    if last is None or last.finished is None:
+        return None
+    return last.finished + timedelta(seconds=profile.rest_after(last.summary.get("source_calls") or 0))
 
 
 def _run(run: RunRecord | None) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ SECRET_KEYS = frozenset({"client_id", "client_secret"})
 _EXPECTED: dict[str, tuple[str, str]] = {
     "schools": ("must name at least one school", 'write "all", or a list of school names or numbers'),
     "school_year": ("is not a school year", 'write "current", or the year it begins in, like 2026'),
-    "pause": ("is not a pause", 'write seconds, like 600, or text like "10m" or "1h"; at most 24 hours'),
+    "pause": ("is not a pause", 'write seconds, like 600, text like "10m" or "1h", or "auto"; at most 24 hours'),
     "tenant_id": ("is not a tenant id", "copy the Directory (tenant) ID, a GUID, from the Entra admin centre"),
     "client_secret_expires": ("is not a date", "write the day without quotes, like 2027-08-31"),
     "usage_location": ("is not a country code", 'write two capital letters of ISO 3166, like "US"'),

@@ -20,6 +20,11 @@ from sds_daemon.config.secrets import Secret
 from sds_daemon.errors import UsageError
 from sds_daemon.plan.attributes import SCHOOL_DEFAULTS, SECTION_DEFAULTS, STUDENT_DEFAULTS, TEACHER_DEFAULTS
 
+SHORT_PAUSE = 60
+LONG_PAUSE = 600
+FEW_CALLS = 200
+"""A reading by PowerQueries makes some thirty calls; one by /ws/v1 makes two for every section."""
+
 _DURATION = re.compile(r"(\d+)\s*(s|m|h)")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -54,6 +59,7 @@ Schools = Annotated[
     BeforeValidator(_schools),
 ]
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0, le=86_400)]
+Pause = Annotated[Literal["auto"] | Annotated[int, Field(ge=0, le=86_400)], BeforeValidator(_seconds)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 Domain = Annotated[
@@ -174,7 +180,10 @@ class LimitSettings(_Table):
 
 
 class Profile(_Table):
-    """`[profiles.NAME]`: a source, a tenant, a scope, identity rules and options. `pause` is in seconds."""
+    """`[profiles.NAME]`: a source, a tenant, a scope, identity rules and options. `pause` is in seconds.
+
+    `co_teachers`: what teachers of a section besides the lead become in its class.
+    """
 
     name: str
     enabled: bool = False
@@ -192,7 +201,7 @@ class Profile(_Table):
     adopt_existing: bool = False
     teacherless: Literal["hold", "create"] = "hold"
     lead_days: Annotated[int, Field(ge=0, le=120)] = 14
-    pause: Seconds = 600
+    pause: Pause = "auto"
     include_preregistered: bool = False
     replace_invalid_characters: bool = False
     keep_passwords: bool = True
@@ -206,6 +215,12 @@ class Profile(_Table):
         attributes=SCHOOL_DEFAULTS
     )
     limits: LimitSettings = LimitSettings()
+
+    def rest_after(self, calls: int) -> int:
+        """Seconds between a cycle that made so many calls to the source and the next: `pause`, else by what it cost."""
+        if self.pause != "auto":
+            return self.pause
+        return SHORT_PAUSE if calls <= FEW_CALLS else LONG_PAUSE
 
     @property
     def creates(self) -> bool:

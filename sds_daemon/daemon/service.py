@@ -128,8 +128,9 @@ class Service:
             before = await self._state(name)
             if before.paused or self._in_quarantine(name, before):
                 return FAILURE_SECONDS
+            calls = 0
             try:
-                await self._run_profile(self._settings, profile, lambda: self._halted(name))
+                calls = (await self._run_profile(self._settings, profile, lambda: self._halted(name))).source_calls
             except asyncio.CancelledError:
                 logger.bind(profile=name, action="stop").warning(
                     "the cycle was cut off; the next one looks up what it had sent"
@@ -147,7 +148,7 @@ class Service:
             except Exception as error:  # noqa: BLE001 - a defect in a cycle must not end the service
                 logger.bind(profile=name, action="defect").opt(exception=True).error("the cycle met a defect")
                 return await self._failed(name, before, f"defect: {type(error).__name__}")
-            return float(profile.pause)
+            return float(profile.rest_after(calls))
 
     async def reload(self, read: Callable[[], Settings], applied: Callable[[Settings], None]) -> None:
         """Read the configuration anew; a bad one is refused in one line and the old one goes on."""

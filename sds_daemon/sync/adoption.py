@@ -110,7 +110,7 @@ async def recall_written(world: World, target: Target) -> None:
     """
     fresh = {
         link.ref: link.object_id
-        for link in world.known.values()
+        for link in world.known.heads()
         if link.blank and link.rule == ANCHOR_RULE and link.profile == world.profile.name
     }
     if not fresh:
@@ -164,7 +164,7 @@ def demands_of(world: World, containers: Collection[Ref]) -> dict[Ref, Demand]:
         if section.frozen:
             continue
         if ref in containers:
-            demands[ref] = section_demand(section, linked)
+            demands[ref] = section_demand(section, linked, world.profile)
         if section.school_id in schools:
             demands[school_ref(section.school_id)].add((Role.SCHOOL_CLASS, ref))
     for ref in world.match.linked if schools else ():

@@ -74,8 +74,8 @@ def _has_ended(world: World, row: Membership) -> bool:
     if row.member.kind is RecordKind.STUDENT:
         doubt = world.doubt(Resource.ENROLLMENTS, section.school_id, section.id)
         return doubt is None and row.member.sis_id not in section.students
-    doubt = world.doubt(Resource.SECTIONS, section.school_id, section.id)
-    return doubt is None and row.member.sis_id not in {entry.teacher_id for entry in section.teachers}
+    teachers = {entry.teacher_id for entry in section.teachers}
+    return world.doubt_of_teachers(section) is None and row.member.sis_id not in teachers
 
 
 def _has_moved(world: World, row: Membership) -> bool:

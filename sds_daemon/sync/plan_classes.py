@@ -8,7 +8,9 @@ from typing import Any
 from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref, Section
+from sds_daemon.store import Role
 from sds_daemon.sync.known import People
+from sds_daemon.sync.plan_memberships import teacher_demand
 from sds_daemon.sync.values import class_attributes, class_name, class_values
 from sds_daemon.sync.world import World, changed_values, section_ref, unchanged_beside
 from sds_daemon.targets.base import DirectoryGroup
@@ -72,7 +74,7 @@ def _may_be_made(world: World, section: Section, reachable: People) -> bool:
     """Graph may leave a group without an owner unprovisioned (group-post-groups): such a section is held back."""
     if world.profile.teacherless == "create":
         return True
-    if any(entry.teacher_id in reachable.teachers for entry in section.teachers):
+    if any(role is Role.OWNER for role, _ in teacher_demand(section, reachable, world.profile)):
         return True
     detail = "its teacher did not sync" if section.teachers else "it has no teacher"
     world.issues.report(section_ref(section.id), IssueCode.NO_TEACHER, f"{detail}; the class is not made yet")

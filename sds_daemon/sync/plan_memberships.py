@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
+from sds_daemon.config.settings import Profile
 from sds_daemon.plan.change import Change, ChangeKind, Reason, Withheld
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
-from sds_daemon.roster.records import Absence, RecordKind, Ref, Section
+from sds_daemon.roster.records import Absence, RecordKind, Ref, RosterRole, Section
 from sds_daemon.store import Role
 from sds_daemon.sync.known import People
 from sds_daemon.sync.world import World, school_ref, section_ref, student_ref, teacher_ref
@@ -56,26 +58,33 @@ def plan_memberships(
     return changes, unproved
 
 
-def section_demand(section: Section, reachable: People) -> Demand:
+def section_demand(section: Section, reachable: People, profile: Profile) -> Demand:
     """What a section asks for: its teachers, and students as members."""
     members = {(Role.MEMBER, student_ref(each)) for each in section.students if each in reachable.students}
-    return members | teacher_demand(section, reachable)
+    return members | teacher_demand(section, reachable, profile)
 
 
-def teacher_demand(section: Section, reachable: People) -> Demand:
-    """The part of the teachers: owners and members (Graph docs: educationClass)."""
+def teacher_demand(section: Section, reachable: People, profile: Profile) -> Demand:
+    """The part of the teachers: owners and members (Graph docs: educationClass); co-teachers as `co_teachers` says."""
     demanded: Demand = set()
     for entry in section.teachers:
-        if entry.teacher_id in reachable.teachers:
-            ref = teacher_ref(entry.teacher_id)
-            demanded |= {(Role.OWNER, ref), (Role.MEMBER, ref)}
+        if entry.teacher_id not in reachable.teachers:
+            continue
+        seat = profile.co_teachers if entry.role is RosterRole.CO_TEACHER else "owner"
+        ref = teacher_ref(entry.teacher_id)
+        if seat != "ignore":
+            demanded.add((Role.MEMBER, ref))
+        if seat == "owner":
+            demanded.add((Role.OWNER, ref))
     return demanded
 
 
 def _section_numbers(world: World, section: Section, pupils: Mapping[str, int], reachable: People) -> set[int]:
     """`section_demand` in numbers. `pupils`: of reachable students as members."""
-    wanted = {number for number in map(pupils.get, section.students) if number is not None}
-    wanted.update(world.managed.number(role, ref) for role, ref in teacher_demand(section, reachable))
+    found = set(map(pupils.get, section.students))
+    found.discard(None)
+    wanted = cast("set[int]", found)
+    wanted.update(world.managed.number(role, ref) for role, ref in teacher_demand(section, reachable, world.profile))
     return wanted
 
 
@@ -110,8 +119,9 @@ def _section_removals(world: World, section: Section, undemanded: set[int]) -> I
 
 
 def _doubt(world: World, section: Section, removal: Change) -> str | None:
-    resource = Resource.ENROLLMENTS if removal.reason is Reason.LEFT_SECTION else Resource.SECTIONS
-    return world.doubt(resource, section.school_id, section.id)
+    if removal.reason is Reason.TEACHER_LEFT:
+        return world.doubt_of_teachers(section)
+    return world.doubt(Resource.ENROLLMENTS, section.school_id, section.id)
 
 
 def _sort_in(removal: Change, doubt: str | None, changes: list[Change], unproved: list[Withheld]) -> None:

@@ -10,7 +10,7 @@ from sds_daemon.config.settings import Profile
 from sds_daemon.plan.attributes import STRUCTURES
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.proof import Resource
-from sds_daemon.roster.records import Absence, RecordKind, Ref, Snapshot
+from sds_daemon.roster.records import Absence, RecordKind, Ref, Section, Snapshot
 from sds_daemon.store import Directory, Head, Link, Links, Memberships
 from sds_daemon.sync.known import Known, Managed, Pair, People
 from sds_daemon.sync.matching import MatchResult
@@ -114,6 +114,12 @@ class World(msgspec.Struct, kw_only=True):
         odd = self.suspended.get(None) or self.suspended.get(school_id)
         return odd or self.snapshot.proof.doubt(resource, school_id, sub_part)
 
+    def doubt_of_teachers(self, section: Section) -> str | None:
+        """Why no teacher may be taken out of a section; None when the list of its teachers is proved."""
+        if not self.snapshot.rosters_complete:
+            return f"reader {self.snapshot.reader} sees the lead teacher of a section alone"
+        return self.doubt(Resource.SECTIONS, section.school_id, section.id)
+
     def reachable(self) -> People:
         """People who are linked or are about to be created: memberships can be planned for them."""
         people = People(self.match.linked)
@@ -128,6 +134,8 @@ class World(msgspec.Struct, kw_only=True):
     def writable(self, kind: RecordKind, values: Mapping[str, object]) -> dict[str, object]:
         """The attributes of `values` that this tenant can hold for the kind."""
         allowed = self.facts.writable[kind]
+        if values.keys() <= allowed:
+            return dict(values)
         return {name: value for name, value in values.items() if name in allowed}
 
 
@@ -153,6 +161,8 @@ def teacher_ref(sis_id: str) -> Ref:
 
 def changed_values(desired: Mapping[str, object], written: Mapping[str, object]) -> dict[str, object]:
     """Attributes whose source value differs from the value last written; never written and empty are the same."""
+    if desired.items() <= written.items():
+        return {}
     return {name: value for name, value in desired.items() if written.get(name) != value}
 
 

@@ -20,7 +20,7 @@ Faults = Callable[..., list[str]]
 def test_a_sound_file_loads_with_defaults(write: Write, tmp_path: Path) -> None:
     settings = load(write(), {})
     profile = settings.profile("pilot")
-    assert (profile.enabled, profile.policy, profile.users, profile.pause) == (False, "sds", "match", 600)
+    assert (profile.enabled, profile.policy, profile.users, profile.pause) == (False, "sds", "match", "auto")
     assert profile.schools == ("Maple Street Elementary", "100")
     assert profile.students.suffix == "students.contoso.edu"
     assert profile.students.attributes == ("student_number", "grade", "school")
@@ -329,7 +329,7 @@ class TestExample:
             if key in ("class_domain", "students", "teachers", "sections", "school_records", "limits"):
                 continue
             shown = tuple(value) if isinstance(value, list) else value
-            assert getattr(profile, key) == (600 if key == "pause" else shown), key
+            assert getattr(profile, key) == shown, key
         for key, value in tables["profiles"]["pilot"]["limits"].items():
             assert getattr(profile.limits, key) in (value, None), key
         for table in ("students", "teachers", "sections", "school_records"):
