@@ -39,9 +39,14 @@ class Everything(frozenset[str]):
 
 
 class MemoryDirectory(Target):
-    """Objects by the record they stand for, and who is in what as (kind of the adding change, container, member)."""
+    """Objects by the record they stand for, and who is in what as (kind of the adding change, container, member).
+
+    `news`: what the next refresh brings, each called with the cache. `asked`: questions answered, refreshes aside.
+    """
 
     def __init__(self) -> None:
+        self.news: list[Callable[[DirectoryCache], object]] = []
+        self.asked = 0
         self.objects: dict[Ref, dict[str, Any]] = {}
         self.inside: set[tuple[str, Ref, Ref]] = set()
         self.removals: list[Change] = []
@@ -77,26 +82,33 @@ class MemoryDirectory(Target):
     async def refresh(
         self, cache: DirectoryCache, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
     ) -> RefreshReport:
-        """Nobody else writes here: once a collection was read, the cycle's own record says it all."""
+        """Nobody else writes here, but for the news: the cycle's own record says it all."""
         for name in COLLECTIONS:
             if cache.cursor(name) is None:
                 cache.begin_full(name)
                 cache.end(name, "read")
+        for news in self.news:
+            news(cache)
+        self.news.clear()
         return RefreshReport()
 
     async def group_members(self, ids: Sequence[str]) -> dict[str, Members]:
+        self.asked += 1
         return {each: Members(self._in(each, "owner"), self._in(each, "member")) for each in ids}
 
     async def school_members(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        self.asked += 1
         return {each: self._in(each, "school_user") | self._in(each, "school_class") for each in ids}
 
     async def held_values(self, objects: Mapping[Ref, str]) -> dict[Ref, dict[str, str]]:
+        self.asked += 1
         return {each: dict(self.objects[each]) for each in objects}
 
     async def plans_of(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         return {}
 
     async def find(self, change: Change, since: datetime) -> str | None:
+        self.asked += 1
         return str(change.subject) if change.subject in self.objects else None
 
     async def apply(
@@ -111,7 +123,7 @@ class MemoryDirectory(Target):
         ledger.settle([self._write(change) for change in changes])
 
     def counts(self) -> RequestCounts:
-        return RequestCounts()
+        return RequestCounts(reads=self.asked)
 
     async def close(self) -> None:
         return None

@@ -76,6 +76,13 @@ class Drifts:
             run_many(connection, _GONE, ({**_named(profile, drift), "now": now} for drift in gone))
         return DriftReport(new=[drift for key, drift in given.items() if key not in before], resolved=gone)
 
+    def seen_again(self, profile: str, codes: Collection[DriftCode], since: datetime) -> None:
+        """A look found again what one at that instant, or a later one, had found of these codes."""
+        found = (DRIFT.c.profile == profile, DRIFT.c.code.in_(codes), DRIFT.c.last_seen >= since)
+        with self._database.write() as connection:
+            still = update(DRIFT).where(*found, DRIFT.c.resolved_at.is_(None))
+            connection.execute(still.values(last_seen=self._clock.now()))
+
     def open(self, profile: str) -> list[DriftRecord]:
         """Drift that is there, by code, subject and member."""
         with self._database.read() as connection:

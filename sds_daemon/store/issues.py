@@ -73,6 +73,12 @@ class Issues:
             ],
         )
 
+    def seen_again(self, profile: str, run_id: int) -> None:
+        """A run met all open issues again, and no others."""
+        mine = (ISSUE.c.profile == profile) & ISSUE.c.resolved_at.is_(None)
+        with self._database.write() as connection:
+            connection.execute(update(ISSUE).where(mine).values(run_id=run_id, last_seen=self._clock.now()))
+
     def forget(self, profile: str, ref: Ref | None = None) -> int:
         """Delete the issues of one record, or all of the profile; how many were open."""
         mine = [ISSUE.c.profile == profile]

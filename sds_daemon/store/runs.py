@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Withheld
-from sds_daemon.roster.records import Ref
-from sds_daemon.store.database import Database, insert_new, run_many, upsert
+from sds_daemon.roster.records import RecordKind, Ref
+from sds_daemon.store.database import Database, by_chunks, insert_new, run_many, upsert
 from sds_daemon.store.tables import OPEN_CREATES, RunChangeRow, RunRow, table
 from sds_daemon.store.values import change_key, change_of, change_row, from_json, reason_of, to_json
 
@@ -21,6 +21,7 @@ RUN = table(RunRow)
 CHANGE = table(RunChangeRow)
 
 RUNNING = "running"
+_CREATES = (ChangeKind.CREATE_USER.value, ChangeKind.CREATE_CLASS.value, ChangeKind.CREATE_SCHOOL.value)
 INTERRUPTED = "interrupted"
 SUCCESSES = ("success", "success_with_issues", "nothing_to_do")
 UPDATE_KINDS = (ChangeKind.UPDATE_SCHOOL.value, ChangeKind.UPDATE_USER.value, ChangeKind.UPDATE_CLASS.value)
@@ -75,6 +76,11 @@ class RunRecord(msgspec.Struct, kw_only=True):
     error: str
     source_uuid: str | None = None
     tenant_id: str | None = None
+
+    @property
+    def decided_by(self) -> int:
+        """The run that stored this one's changes: an earlier one, where nothing had changed since."""
+        return int(self.summary.get("repeats") or self.id)
 
 
 class ChangeRecord(msgspec.Struct, kw_only=True):
@@ -243,6 +249,24 @@ class Runs:
             rows = ({**_key(run_id, change), "now": now} for run_id in sorted(runs) for change in changes)
             run_many(connection, _FORGOTTEN, rows)
 
+    def sent_creates(self, profile: str, refs: Collection[Ref]) -> set[Ref]:
+        """Those of the records for which a run of the profile has ever sent the request that makes their object.
+
+        Whatever became of it: the answer may have been lost, and the object invisible when it was looked up.
+        """
+        runs = select(RUN.c.id).where(RUN.c.profile == profile)
+        query = (
+            select(CHANGE.c.subject_kind, CHANGE.c.subject_id)
+            .where(CHANGE.c.run_id.in_(runs), CHANGE.c.kind.in_(_CREATES), CHANGE.c.intended_at.is_not(None))
+            .distinct()
+        )
+        with self._database.read() as connection:
+            rows = by_chunks(
+                (ref.sis_id for ref in refs),
+                lambda part: connection.execute(query.where(CHANGE.c.subject_id.in_(part))),
+            )
+            return {Ref(RecordKind(kind), sis_id) for kind, sis_id in rows} & set(refs)
+
     def changes(self, run_id: int, states: Collection[str] | None = None) -> Iterator[ChangeRecord]:
         """The changes of a run in the order of their keys, streamed. `states`: only these."""
         query = select(CHANGE).where(CHANGE.c.run_id == run_id).order_by(*(CHANGE.c[name] for name in KEY))
@@ -330,7 +354,15 @@ def _protected(connection: Connection) -> set[int]:
 
 
 def _key(run_id: int, change: Change) -> dict[str, Any]:
-    return {f"key_{name}": value for name, value in change_key(run_id, change).items()}
+    subject, member = change.subject, change.member
+    return {
+        "key_run_id": run_id,
+        "key_kind": change.kind.value,
+        "key_subject_kind": subject.kind.value,
+        "key_subject_id": subject.sis_id,
+        "key_member_kind": member.kind.value if member else "",
+        "key_member_id": member.sis_id if member else "",
+    }
 
 
 def _plan_row(run_id: int, item: Change | Withheld, state: str) -> dict[str, Any]:

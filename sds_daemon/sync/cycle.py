@@ -12,6 +12,7 @@ from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
 from sds_daemon.plan.change import Result
 from sds_daemon.roster.records import RecordKind, Snapshot
+from sds_daemon.sources.base import Unchanged
 from sds_daemon.store import Lease, SourceStop
 from sds_daemon.store.safety import APPROVED
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
@@ -24,10 +25,11 @@ from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.measure import Measure, measure
 from sds_daemon.sync.planner import make_changes, store_matches
-from sds_daemon.sync.recovery import recover_creates
+from sds_daemon.sync.recovery import claim_created, recover_creates
 from sds_daemon.sync.relaxing import relaxed
 from sds_daemon.sync.reread import reread_reset
 from sds_daemon.sync.run import Run
+from sds_daemon.sync.settled import Settled, footing_of, settled_by, undisturbed, unsettle
 from sds_daemon.sync.sightings import record_sightings
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.world import World
@@ -40,6 +42,9 @@ SET_BACK = timedelta(days=1)
 async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
     """Lease, read, prove, match, plan, gate, apply, record. Returns the summary and what was decided.
 
+    Where neither source nor directory have changed since a run that left everything as it was, nothing is decided anew
+    (None): the run is recorded with the same outcome (see settled.py).
+
     Raises SdsError when the cycle could not be carried out; the run is then recorded as failed (SafetyStop: held).
     """
     started = time.monotonic()
@@ -51,9 +56,13 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
         run.notices += widened
         try:
             facts = await preflight(job)
-            scope = scope_of(job, latest_instant(job))
-            snapshot = await job.source.read(scope, stop=job.stop, progress=job.progress)
+            settled = await undisturbed(job, facts)
+            snapshot = await read(job, settled)
+            if isinstance(snapshot, Unchanged):
+                assert settled is not None
+                return run.repeat(settled, snapshot, facts), None
             run.read(snapshot)
+            unsettle(job)
             accepted = job.store.baselines.get(job.profile.name)
             measured = measure(
                 snapshot, accepted, job.profile, accept_shrink=job.accept_shrink, approved=approved_stop(job)
@@ -120,6 +129,12 @@ async def preflight(job: Job) -> TenantFacts:
     return facts
 
 
+async def read(job: Job, settled: Settled | None) -> Snapshot | Unchanged:
+    """Read the source; it may answer Unchanged only where a run is known to which that refers. Raises SourceError."""
+    scope, known = scope_of(job, latest_instant(job)), settled.fingerprint if settled is not None else None
+    return await job.source.read(scope, known=known, stop=job.stop, progress=job.progress)
+
+
 async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, measured: Measure) -> Decision:
     """Everything up to the plan that may go out. Writes to our own record only."""
     run.measured(measured)
@@ -129,6 +144,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     memberships = store.memberships(snapshot.source_uuid, facts.tenant_id)
     directory = store.directory(facts.tenant_id, lag=timedelta(seconds=job.lag_horizon))
     await job.target.refresh(directory, stop=job.stop, progress=job.progress)
+    footing = footing_of(job, facts, snapshot.source_uuid, measured.notices)
     job.progress("matching", 0, None)
     if not job.preview:
         await recover_creates(job.target, store, links, job.clock, profile.name, licensed_kinds(profile))
@@ -141,6 +157,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
         source_uuid=snapshot.source_uuid,
         domains=facts.domains,
     )
+    claim_created(match, store, profile.name, licensed_kinds(profile))
     world = World(
         profile=profile,
         snapshot=snapshot,
@@ -169,7 +186,12 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     if not job.preview:
         run.notices += report_drift(world, store, strange)
     decision = Decision(
-        world=world, plan=kept.plan, release=kept.release, held_number=kept.number, baseline=measured.baseline
+        world=world,
+        plan=kept.plan,
+        release=kept.release,
+        held_number=kept.number,
+        baseline=measured.baseline,
+        footing=footing,
     )
     return decision if job.only is None else narrowed(job.only, decision)
 
@@ -193,7 +215,7 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     ledger = RunLedger(
         store=job.store,
         clock=job.clock,
-        objects={ref: link.object_id for ref, link in decision.world.known.items()},
+        known=decision.world.known,
         run_id=run.id,
         profile=profile.name,
         links=decision.world.links,
@@ -213,7 +235,7 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     if decision.release is not None and not ledger.unapplied[Result.DEFERRED]:
         job.store.held.clear(profile.name)
     if decision.only is None:
-        job.store.baselines.accept(profile.name, decision.baseline)
+        job.store.baselines.accept(profile.name, decision.baseline, settled_by(job, run.id, decision))
         if job.store.source_stops.current(profile.name) is not None:
             job.store.source_stops.end(profile.name)
     _compare_mail(run, profile, ledger)

@@ -25,7 +25,8 @@ class Job(msgspec.Struct, kw_only=True):
     """Everything a cycle needs. `preview` stops before the first write; the store is then a throw-away copy.
 
     `only`: carry out what concerns one record; the whole is read and judged all the same. `others`: the `schools` of
-    the profiles that fill the same tenant from the same server.
+    the profiles that fill the same tenant from the same server. `full`: work everything out, even where nothing has
+    changed since the last run.
     """
 
     profile: Profile
@@ -37,10 +38,35 @@ class Job(msgspec.Struct, kw_only=True):
     lag_horizon: float = 900.0
     preview: bool = False
     accept_shrink: bool = False
+    full: bool = False
     only: Focus | None = None
     others: dict[str, str | tuple[str, ...]] = {}
     stop: Callable[[], bool] = lambda: False
     progress: Progress = no_progress
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision rests on beside the snapshot; two equal ones mean that nothing of it has changed.
+
+    `rules`: digest of the profile, the limits in force, the program and the tenant's facts. `record`, `directory`: how
+    often links and memberships, and the cached directory, were changed. `held`: number, state and checksum of the
+    current held set.
+    """
+
+    rules: str
+    record: int
+    directory: int
+    held: tuple[int, str, str] | None
+
+
+class Footing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a decision started from. `reads`: what the target had been asked by then. `notices`: what the comparison
+    with the accepted snapshot had to say."""
+
+    at: datetime
+    ground: Ground
+    reads: int
+    notices: list[str]
 
 
 class Decision(msgspec.Struct, kw_only=True):
@@ -55,6 +81,7 @@ class Decision(msgspec.Struct, kw_only=True):
     release: Release | None
     held_number: int | None
     baseline: Baseline
+    footing: Footing
     only: Ref | None = None
     elsewhere: dict[str, int] = {}
     held_beside: list[Withheld] = []

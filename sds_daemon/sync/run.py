@@ -8,12 +8,15 @@ from loguru import logger
 
 from sds_daemon.errors import SafetyStop, SdsError, SourceShrank, TooManyIssues
 from sds_daemon.plan.change import Result
+from sds_daemon.plan.drift import DriftCode
 from sds_daemon.plan.issues import Severity
 from sds_daemon.roster.records import Ref, Snapshot
+from sds_daemon.sources.base import Unchanged
 from sds_daemon.sync.job import Decision, Job
 from sds_daemon.sync.ledger import RunLedger
 from sds_daemon.sync.measure import Measure
 from sds_daemon.sync.seats import forecast_seats
+from sds_daemon.sync.settled import Settled, summary_of
 from sds_daemon.sync.summary import (
     FAILED,
     HELD,
@@ -29,6 +32,7 @@ from sds_daemon.sync.summary import (
     snapshot_counts,
 )
 from sds_daemon.sync.world import IssueList
+from sds_daemon.targets.base import TenantFacts
 
 
 class Run:
@@ -71,7 +75,6 @@ class Run:
 
     def finish(self, decision: Decision) -> RunSummary:
         """Close the run after everything was decided and done."""
-        store = self._job.store
         summary = self._summary(self._status(decision))
         summary.planned = count_changes(decision.plan.changes)
         summary.skipped = count_withheld(decision.plan.skipped)
@@ -84,9 +87,12 @@ class Run:
             self._record_issues(None if decision.only is None else {decision.only})
             if self._whole:
                 self._judge_profile(sum(summary.issues.values()))
+        return self._close(summary)
+
+    def _close(self, summary: RunSummary) -> RunSummary:
         for notice in self.notices:
             self._log.bind(action="notice").log("DEBUG" if notice in self._said else "WARNING", "{}", notice)
-        store.runs.finish(self.id, summary.status, summary.as_json())
+        self._job.store.runs.finish(self.id, summary.status, summary.as_json())
         self._log.bind(action="run_end").info(
             "run {} ended: {}; {} changes applied, {} held, {} skipped, {} issues",
             self.id,
@@ -97,6 +103,28 @@ class Run:
             sum(summary.issues.values()),
         )
         return summary
+
+    def repeat(self, settled: Settled, unchanged: Unchanged, facts: TenantFacts) -> RunSummary:
+        """Close a run that found everything as that one had left it, as if it had worked everything out once more.
+
+        Nothing but the record of runs is written: issues, drift and held changes are the same, and were met again.
+        """
+        job, store, name = self._job, self._job.store, self._job.profile.name
+        self.notices += [*unchanged.notices, *settled.notices]
+        self._log.bind(action="read").info(
+            "the source is as run {} read it, found out in {} calls", settled.run, unchanged.calls
+        )
+        summary = summary_of(job, settled)
+        summary.run, summary.repeats = self.id, summary.repeats or settled.run
+        summary.source_calls, summary.requests = unchanged.calls, job.target.counts()
+        summary.notices, summary.seconds = self.notices, round(time.monotonic() - self._started, 3)
+        store.runs.identify(self.id, settled.source_uuid, facts.tenant_id)
+        store.issues.seen_again(name, self.id)
+        store.drift.seen_again(name, (DriftCode.REMOVED, DriftCode.DELETED), settled.at)
+        if settled.ground.held is not None:
+            store.held.put_again(self.id, settled.ground.held[0])
+        self._judge_profile(sum(summary.issues.values()))
+        return self._close(summary)
 
     def interrupted(self) -> RunSummary:
         """Close a run asked to stop before it wrote (a stop while writing ends as usual, with the rest deferred)."""

@@ -32,6 +32,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     """Counts are keyed by kind of change, `issues` by code (open errors). `snapshot`: records in scope.
 
     `only`: the one record the run was about; `elsewhere`: changes it left alone. `seats`: licences the plan needs.
+    `repeats`: the run this one is like in all it decided, where neither source nor directory had changed since.
     """
 
     run: int
@@ -54,6 +55,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     only: str | None = None
     elsewhere: dict[str, int] = {}
     seats: list[SeatForecast] = []
+    repeats: int | None = None
 
     @property
     def exit_code(self) -> int:
