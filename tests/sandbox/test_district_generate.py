@@ -110,3 +110,19 @@ def test_references_hold_and_usernames_are_unique_and_short(district: model.Dist
     names += [u.teacher_username or u.admin_username for u in district.users.values()]
     assert len({name.lower() for name in names}) == len(names)
     assert all(name.isascii() and 0 < len(name) <= 20 for name in names)
+
+
+def test_every_twelfth_section_has_a_co_teacher_and_some_are_over_or_to_come(district: model.District) -> None:
+    current = {section.dcid for section in current_sections(district)}
+    rows = [t for t in district.section_teachers.values() if t.role == model.ROLE_CO_TEACHER]
+    assert len(current) / 16 < len({row.section for row in rows} & current) < len(current) / 10
+    assert any(row.end_date < TODAY for row in rows) and any(row.start_date > TODAY for row in rows)
+    assert sum(row.start_date <= TODAY <= row.end_date for row in rows) > len(rows) / 2
+    for row in rows:
+        assert row.staff != district.sections[row.section].staff and row.start_date <= row.end_date
+        assert district.staff[row.staff].school == district.sections[row.section].school
+
+
+def test_every_section_with_a_lead_teacher_has_the_row_that_says_so(district: model.District) -> None:
+    leads = {(t.section, t.staff) for t in district.section_teachers.values() if t.role == model.ROLE_LEAD}
+    assert leads == {(s.dcid, s.staff) for s in district.sections.values() if s.staff is not None}

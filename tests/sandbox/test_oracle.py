@@ -98,6 +98,10 @@ def test_expressions_mean_what_they_mean_in_oracle(tables: Database, expression:
         ("SELECT TO_NUMBER('twelve') FROM dual", "01722"),
         ("SELECT id FROM students, terms", "00918"),
         ("SELECT id AS number FROM students", "00936"),
+        ("SELECT last_name, COUNT(*) FROM students", "00937"),
+        ("SELECT NVL(last_name, 'x'), MAX(id) FROM students", "00937"),
+        ("SELECT s.last_name, s.first_name, COUNT(*) FROM students s GROUP BY s.last_name", "00979"),
+        ("SELECT id FROM (SELECT id, MAX(dcid) m FROM students) WHERE m = 1", "00937"),
         ("SELECT id FROM zebras", "00942"),
         ("SELECT id FROM (students", "00907"),
         ("UPDATE students SET id = 1", "00900"),
@@ -144,6 +148,14 @@ def test_set_operators_subqueries_and_windows_run(tables: Database) -> None:
     assert rows(tables, window) == [(3,)]
     first = "SELECT id FROM terms WHERE schoolid = 0 ORDER BY id FETCH FIRST 2 ROWS ONLY"
     assert rows(tables, first) == [(3500,), (3501,)]
+
+
+def test_groups_are_those_of_their_columns(tables: Database) -> None:
+    sql = """SELECT UPPER(t.name) AS word, COUNT(*), MAX(NVL(t.portion, 0)), (SELECT COUNT(*) FROM schools) FROM terms t
+        WHERE t.yearid = 36 GROUP BY t.name HAVING COUNT(*) > 1 ORDER BY COUNT(*), t.name"""
+    assert [row[:3] for row in rows(tables, sql)] == [("2026-2027", 3, 1), ("SEMESTER 1", 3, 2), ("SEMESTER 2", 3, 2)]
+    window = "SELECT t.id, COUNT(*) OVER (PARTITION BY t.schoolid) FROM terms t WHERE t.yearid = 36 AND t.schoolid = 0"
+    assert {count for _, count in rows(tables, window)} == {3}
 
 
 def test_the_columns_a_statement_reads_are_known(tables: Database) -> None:

@@ -118,6 +118,14 @@ async def test_pages_without_an_order_overlap_and_leave_gaps(tmp_path: Path) -> 
         assert set(ordered) == whole and ordered == sorted(ordered, key=int, reverse=True)
 
 
+async def test_rows_level_in_the_order_change_places_from_call_to_call(tmp_path: Path) -> None:
+    sql = SQL.replace("ORDER BY cc.dcid", "ORDER BY s.dcid")
+    async with running(plugin=package(tmp_path, query_xml(sql))) as rig:
+        answers = [await rig.records(QUERY) for _ in range(12)]
+        assert all([row["section"] for row in rows] == [row["section"] for row in answers[0]] for rows in answers)
+        assert any(rows != answers[0] for rows in answers)
+
+
 async def test_filter_order_and_projection(plugin: Path) -> None:
     async with running(plugin=plugin) as rig:
         whole = await rig.records(QUERY)

@@ -68,6 +68,10 @@ _NEVER_NAMES: Final = frozenset({
     "smallint", "successful", "synonym", "sysdate", "table", "to", "trigger", "uid", "unique", "update", "user",
     "validate", "values", "varchar", "varchar2", "view", "whenever",
 })  # fmt: skip
+_END_OF_ORDER: Final = "/*order*/"
+BY_CHANCE: Final = ", random()"
+"""What makes the order of rows that an ORDER BY leaves level a matter of chance."""
+_GROUP_FUNCTIONS: Final = frozenset({"count", "max", "min", "sum", "avg"})
 _TYPES: Final = frozenset({"varchar2", "number", "char", "integer", "float"})
 
 
@@ -88,29 +92,43 @@ class _Token:
 
 @dataclass(slots=True)
 class _Scope:
-    """One pair of parentheses, or the whole statement: the clause it is in, and what its SELECT has named so far."""
+    """One pair of parentheses, or the whole statement: the clause it is in, and what its SELECT has named so far.
+
+    `columns` are those of the select list outside of group functions, `grouped` those of GROUP BY; in the parentheses
+    of a function, `columns` are the ones in its arguments and `function` is its name.
+    """
 
     clause: str = "args"
+    function: str = ""
     has_from: bool = True
     aliases: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    grouped: set[str] = field(default_factory=set)
+    aggregated: bool = False
     descending: bool = False
     nulls: bool = False
-    count: int = 0
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A query ready for SQLite. `binds` are the names of its bind variables; `now` says that it asks for the time."""
+    """A query ready for SQLite. `binds` are the names of its bind variables; `now` says that it asks for the time.
+
+    `ordered` says that it ends in an ORDER BY.
+    """
 
     parts: tuple[str, ...]
     binds: frozenset[str]
     now: bool
     ordered: bool
 
-    def text(self, arrays: Mapping[str, int]) -> str:
-        """SQLite's text; `arrays` gives the number of values of each variable that stands for a list."""
-        return " ".join(_expanded(part, arrays) for part in self.parts)
+    def text(self, arrays: Mapping[str, int], *, shuffled: bool = False) -> str:
+        """SQLite's text; `arrays` gives the number of values of each variable that stands for a list.
+
+        `shuffled` leaves to chance what the ORDER BY leaves open.
+        """
+        text = " ".join(_expanded(part, arrays) for part in self.parts)
+        return text.replace(_END_OF_ORDER, BY_CHANCE if shuffled else "")
 
 
 def _expanded(part: str, arrays: Mapping[str, int]) -> str:
@@ -241,6 +259,7 @@ class _Walk:
         self._out: list[str] = []
         self._scopes = [_Scope("start")]
         self._place = 0
+        self._compound = False
         self.ordered = False
 
     @property
@@ -276,7 +295,7 @@ class _Walk:
 
     def _sign(self, sign: str) -> None:
         if sign == "(":
-            self._scopes.append(_Scope())
+            self._scopes.append(_Scope(function=self._near(-1).word))
         elif sign == ")":
             self._leave()
         elif sign == "," and self._scope.clause == "order":
@@ -288,11 +307,10 @@ class _Walk:
         if final != (len(self._scopes) == 1):
             raise OracleError("ORA-00907: missing right parenthesis" if final else "ORA-00933: SQL command not ended")
         self._end_of_select(scope)
+        if scope.clause == "args":
+            self._hand_on(scope)
         if scope.clause == "order":
-            self._end_of_order()
-            self.ordered = self.ordered or final
-        elif final and scope.clause == "fetch":
-            self.ordered = True
+            self._end_of_order(final=final)
         self._scopes.pop()
 
     def _end_of_select(self, scope: _Scope) -> None:
@@ -300,13 +318,36 @@ class _Walk:
             raise OracleError("ORA-00923: FROM keyword not found where expected")
         for name in scope.names & scope.aliases - self._columns:
             raise OracleError(f'ORA-00904: "{name.upper()}": invalid identifier')
-        scope.aliases, scope.names = set(), set()
+        loose = scope.columns - scope.grouped if scope.clause != "args" else set()
+        if loose and scope.grouped:
+            raise OracleError(f"ORA-00979: not a GROUP BY expression ({', '.join(sorted(loose)).upper()})")
+        if loose and scope.aggregated:
+            raise OracleError(f"ORA-00937: not a single-group group function ({', '.join(sorted(loose)).upper()})")
+        if scope.clause != "args":
+            scope.aliases, scope.names, scope.columns, scope.grouped = set(), set(), set(), set()
+            scope.aggregated = False
 
-    def _end_of_order(self) -> None:
+    def _hand_on(self, scope: _Scope) -> None:
+        """The columns in the arguments of a function are its SELECT's, unless it takes a whole group of rows."""
+        outer = self._scopes[-2]
+        if scope.function in _GROUP_FUNCTIONS and self._near(1).word != "over":
+            outer.aggregated |= outer.clause in ("select", "args")
+        elif outer.clause in ("select", "args"):
+            outer.columns |= scope.columns
+            outer.aggregated |= scope.aggregated
+        elif outer.clause == "group":
+            outer.grouped |= scope.columns
+
+    def _end_of_order(self, *, final: bool = False) -> None:
+        """Ends one term of an ORDER BY; `final` for the last one of the whole statement's."""
         # Nulls are the greatest values here and the least ones there.
         if not self._scope.nulls:
             self._out.append("NULLS FIRST" if self._scope.descending else "NULLS LAST")
         self._scope.descending = self._scope.nulls = False
+        if final:
+            self.ordered = True
+            if not self._compound:
+                self._out.append(_END_OF_ORDER)
 
     def _word(self, token: _Token) -> None:
         word, following = token.word, self._near(1)
@@ -314,6 +355,7 @@ class _Walk:
             self._clause(word)
         elif word in _SET_OPERATORS:
             self._end_of_select(self._scope)
+            self._compound |= len(self._scopes) == 1
             self._out.append("EXCEPT" if word == "minus" else word)
         elif word in _NOW:
             self._out.append("ora_sysdate()")
@@ -348,7 +390,7 @@ class _Walk:
         if not ends or not words[1].isdigit():
             raise OracleError("ORA-00933: SQL command not properly ended")
         if self._scope.clause == "order":
-            self._end_of_order()
+            self._end_of_order(final=len(self._scopes) == 1)
             self._scope.clause = "fetch"
         self._out.append(f"LIMIT {words[1]}")
         self._place += 4
@@ -382,10 +424,16 @@ class _Walk:
     def _named(self, word: str) -> None:
         """Remembers an alias of the select list, or a name the other clauses use without its table."""
         scope, before = self._scope, self._near(-1)
+        if scope.clause == "args" and word in self._columns:
+            scope.columns.add(word)
+        if scope.clause == "group":
+            scope.grouped.add(word)
         if scope.clause == "select":
             ends = before.text == ")" or before.kind in ("number", "text") or before.word not in _RESERVED | {""}
-            if before.word in ("as", "end") or ends:
+            if before.text != "." and (before.word in ("as", "end") or ends):
                 scope.aliases.add(word)
+            elif word in self._columns:
+                scope.columns.add(word)
         elif scope.clause in ("where", "on", "group") and before.text != ".":
             scope.names.add(word)
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -16,12 +16,13 @@ from sds_daemon.sandbox.asgi import Request, Response, json_response
 from sds_daemon.sandbox.powerschool import database, query
 from sds_daemon.sandbox.powerschool.database import Database
 from sds_daemon.sandbox.powerschool.installed import InstalledQuery
-from sds_daemon.sandbox.powerschool.oracle import OracleError
+from sds_daemon.sandbox.powerschool.oracle import BY_CHANCE, OracleError
 from sds_daemon.sandbox.powerschool.package import OutputColumn
 from sds_daemon.sandbox.powerschool.rendered import Form, Rendered, Shelf, render
 from sds_daemon.sandbox.powerschool.tables import DATES, TABLES, TEXTS
 
 _PAGE_SIZE: Final = 100
+_COMPARED: Final = 20_000
 _OPTIONS: Final = frozenset({"$q", "projection", "$dataversion", "$dataversion_applicationname"})
 _OPERATORS: Final = {"==": "=", "!=": "<>", "=gt=": ">", "=ge=": ">=", "=lt=": "<", "=le=": "<="}
 
@@ -113,24 +114,20 @@ class PowerQueries:
 
     def _render(self, call: _Call, version: object) -> Rendered:
         found = call.installed
-        binds, arrays = database.bound(found.statement, call.values)
-        text, ordered = found.statement.text(arrays), found.statement.ordered
-        columns = _projected(found, call.projection)
-        if call.q or call.order or call.projection:
-            conditions, more = _conditions(found, call.q)
-            order = _order(found, call.order)
-            names = ", ".join(f"c{n}" for n in range(len(found.query.columns)))
-            wanted = ", ".join(f"c{n}" for n in columns)
-            text = f"WITH result ({names}) AS ({text}) SELECT {wanted} FROM result{conditions}{order}"  # noqa: S608
-            binds |= more
-            ordered = bool(order) or ordered
-        rows = self._tables.rows(text, binds)
-        return render(rows, _form(found, columns), ordered, version)
+        form = _form(found, _projected(found, call.projection))
+        ordered = bool(call.order) or found.statement.ordered
+        answer = render(self._tables.rows(*_sql(call)), form, ordered, version)
+        if not ordered or answer.count > _COMPARED:
+            return answer
+        other = render(self._tables.rows(*_sql(call, shuffled=True)), form, ordered, version)
+        return answer if other.text == answer.text else replace(answer, other=other)
 
     def _page(self, params: Mapping[str, str], found: InstalledQuery, rendered: Rendered) -> Response:
         size, page = _number(params, "pagesize", _PAGE_SIZE, 0), _number(params, "page", 1, 1)
         start, stop = (0, rendered.count) if size == 0 else ((page - 1) * size, page * size)
-        # Without an order every call may give the rows in another one.
+        # Without an order, or with rows level in it, every call may give the rows in another one.
+        if rendered.other is not None and self._random.random() < 0.5:
+            rendered = rendered.other
         turn = 0 if rendered.ordered or not rendered.count else self._random.randrange(rendered.count)
         rows = rendered.rows(start, stop, turn)
         head = {"count": rendered.count} if params.get("count") == "true" else {}
@@ -224,6 +221,22 @@ def _alias(column: OutputColumn) -> str:
 
 def _field(column: OutputColumn) -> str:
     return f"{column.table}.{column.field}"
+
+
+def _sql(call: _Call, *, shuffled: bool = False) -> tuple[str, dict[str, Any]]:
+    """SQLite's text for the call and its variables; `shuffled` leaves to chance what the order leaves open."""
+    found = call.installed
+    binds, arrays = database.bound(found.statement, call.values)
+    text = found.statement.text(arrays, shuffled=shuffled)
+    if not (call.q or call.order or call.projection):
+        return text, binds
+    conditions, more = _conditions(found, call.q)
+    order = _order(found, call.order)
+    names = ", ".join(f"c{n}" for n in range(len(found.query.columns)))
+    wanted = ", ".join(f"c{n}" for n in _projected(found, call.projection))
+    chance = BY_CHANCE if order and shuffled else ""
+    text = f"WITH result ({names}) AS ({text}) SELECT {wanted} FROM result{conditions}{order}{chance}"  # noqa: S608
+    return text, {**binds, **more}
 
 
 def _projected(found: InstalledQuery, projection: str) -> list[int]:

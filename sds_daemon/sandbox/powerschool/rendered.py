@@ -30,13 +30,15 @@ class Form:
 class Rendered:
     """The rows of an answer in JSON, one after the other with a comma behind each; `ends` is where each one ends.
 
-    `ordered` says that they have an order; `version` that of the tables they were made from.
+    `ordered` says that they have an order, `other` is the same answer in another one if that leaves rows level;
+    `version` is that of the tables they were made from.
     """
 
     text: memoryview
     ends: array[int]
     ordered: bool
     version: Hashable
+    other: Rendered | None = None
 
     @property
     def count(self) -> int:
