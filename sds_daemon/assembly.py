@@ -94,6 +94,7 @@ async def sync_profile(
     clock: Clock,
     *,
     accept_shrink: bool = False,
+    full: bool = False,
     only: Focus | None = None,
     priority: str = "bulk",
     stop: Callable[[], bool] = lambda: False,
@@ -105,7 +106,8 @@ async def sync_profile(
     """
     refuse_idle(profile, store)
     async with telling(settings, profile, store), working(settings, profile, store, clock, priority=priority) as job:
-        job.accept_shrink, job.only, job.stop, job.progress = accept_shrink, only, stop, progress
+        job.accept_shrink, job.full, job.only = accept_shrink, full, only
+        job.stop, job.progress = stop, progress
         return await run_cycle(job)
 
 

@@ -153,7 +153,7 @@ def _kept_owners(store: Store, run: RunRecord) -> list[dict[str, Any]]:
 
     kept = [
         record
-        for record in store.runs.changes(run.id, ("skipped", "held"))
+        for record in store.runs.changes(run.decided_by, ("skipped", "held"))
         if record.change.kind is ChangeKind.REMOVE_OWNER and record.change.member is not None
     ]
     links = store.links(run.source_uuid or "", run.tenant_id or "")

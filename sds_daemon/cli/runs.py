@@ -74,12 +74,13 @@ def show(
         record = store.runs.get(run)
         chosen = states or None
         if as_csv:
-            write_csv(COLUMNS, map(_row, store.runs.changes(run, chosen)))
+            write_csv(COLUMNS, map(_row, store.runs.changes(record.decided_by, chosen)))
         elif as_json:
-            print_json({"run": record, "changes": [_change(each) for each in store.runs.changes(run, chosen)]})
+            changes = store.runs.changes(record.decided_by, chosen)
+            print_json({"run": record, "changes": [_change(each) for each in changes]})
         else:
-            _print_run(record, store.runs.counts(run), everything=everything)
-            _print_changes(store, run, states, everything=everything)
+            _print_run(record, store.runs.counts(record.decided_by), everything=everything)
+            _print_changes(store, record.decided_by, states, everything=everything)
 
 
 def _line(run: RunRecord) -> tuple[object, ...]:
@@ -97,6 +98,8 @@ def _print_run(run: RunRecord, counts: dict[str, dict[str, int]], *, everything:
     click.echo(f"started {local(run.started)}, finished {local(run.finished)}")
     if run.error:
         click.echo(f"error: {clean(run.error)}")
+    if run.decided_by != run.id:
+        click.echo(f"nothing had changed since run {run.decided_by}: its proof and changes are this one's")
     proof: dict[str, Any] = run.summary.get("proof", {})
     for resource, row in proof.get("resources", {}).items():
         expected = "not counted" if row["expected"] is None else f"{row['expected']} expected"

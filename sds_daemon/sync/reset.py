@@ -81,5 +81,6 @@ def carry_out_reset(store: Store, forgetting: Forgetting) -> None:
     store.links(forgetting.source_uuid, forgetting.tenant_id).reset(name, ref)
     store.issues.forget(name, ref)
     store.sightings.forget(name, ref)
+    store.baselines.unsettle(name)
     if ref is None:
         store.directory(forgetting.tenant_id).restart()

@@ -110,7 +110,7 @@ class Run:
         Nothing but the record of runs is written: issues, drift and held changes are the same, and were met again.
         """
         job, store, name = self._job, self._job.store, self._job.profile.name
-        self.notices += [*unchanged.notices, *settled.notices]
+        self.notices += list(dict.fromkeys([*unchanged.notices, *settled.notices]))
         self._log.bind(action="read").info(
             "the source is as run {} read it, found out in {} calls", settled.run, unchanged.calls
         )

@@ -29,7 +29,7 @@ from sds_daemon.targets.base import TenantFacts
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was a fixed point. `at`: an instant before it decided; `fingerprint`: of the snapshot it read.
 
-    `notices`: sentences it said, and any run of the same would say again, beside those of the reader.
+    `notices`: sentences of its reader, and of its comparison with the accepted snapshot: the same source says them again.
     """
 
     run: int
@@ -95,7 +95,7 @@ def settled_by(job: Job, run_id: int, decision: Decision) -> str:
         source_uuid=world.source_uuid,
         fingerprint=world.snapshot.fingerprint,
         ground=footing.ground,
-        notices=footing.notices,
+        notices=[*world.snapshot.notices, *footing.notices],
     )
     return msgspec.json.encode(kept).decode()
 
