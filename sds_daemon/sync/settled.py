@@ -29,7 +29,7 @@ from sds_daemon.targets.base import TenantFacts
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was a fixed point. `at`: an instant before it decided; `fingerprint`: of the snapshot it read.
 
-    `notices`: sentences of its reader, and of its comparison with the accepted snapshot: the same source says them again.
+    `notices`: sentences of its reader, and of its comparison with the accepted snapshot: they would be said again.
     """
 
     run: int
