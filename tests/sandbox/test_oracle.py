@@ -10,7 +10,7 @@ from powerschool_rig import TODAY
 
 from sds_daemon.sandbox.district.generate import generate
 from sds_daemon.sandbox.powerschool.database import Database, bound, translate
-from sds_daemon.sandbox.powerschool.oracle import OracleError
+from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError
 
 
 @pytest.fixture(scope="module")

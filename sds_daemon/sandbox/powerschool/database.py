@@ -15,8 +15,9 @@ from typing import Any, Final
 from sds_daemon.sandbox.district import model
 from sds_daemon.sandbox.district.model import District
 from sds_daemon.sandbox.powerschool import oracle
-from sds_daemon.sandbox.powerschool.oracle import OracleError, Statement
+from sds_daemon.sandbox.powerschool.oracle import Statement
 from sds_daemon.sandbox.powerschool.oracle_functions import Functions
+from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError
 from sds_daemon.sandbox.powerschool.tables import COLUMNS, DATES, TABLES, TEXTS, Table
 
 _INDEXES: Final[dict[str, tuple[str, ...]]] = {

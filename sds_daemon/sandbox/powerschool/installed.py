@@ -8,7 +8,8 @@ from typing import Any
 
 from sds_daemon.sandbox.powerschool import database
 from sds_daemon.sandbox.powerschool.database import Database, Plan
-from sds_daemon.sandbox.powerschool.oracle import OracleError, Statement
+from sds_daemon.sandbox.powerschool.oracle import Statement
+from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError
 from sds_daemon.sandbox.powerschool.package import Package, Query
 from sds_daemon.sandbox.powerschool.tables import TABLES
 

@@ -7,43 +7,18 @@ expected, a SELECT without FROM); a query that leans on them would pass here and
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sds_daemon.sandbox.powerschool.oracle_functions import FUNCTIONS
+from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError, Token, tokens, with_concatenation
 
-_TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|/\*.*?\*/)
-      | (?P<text>[nN]?'(?:[^']|'')*')
-      | (?P<quoted>"[^"]*")
-      | (?P<number>\d+(?:\.\d+)?|\.\d+)
-      | (?P<word>[A-Za-z][\w$#]*)
-      | (?P<bind>:[A-Za-z]\w*)
-      | (?P<sign>\|\||<=|>=|<>|!=|\^=|==|[-+*/=<>(),.;])""",
-    re.VERBOSE | re.DOTALL,
-)
 _BEFORE_PARENTHESIS: Final = frozenset({
     "in", "and", "or", "not", "exists", "over", "from", "where", "on", "as", "select", "when", "then", "else",
     "by", "union", "all", "using", "distinct", "between", "like", "join", "having", "case", "intersect",
     "minus", "is", "any", "some",
 })  # fmt: skip
-_FOREIGN: Final[dict[str, str]] = {
-    "limit": "ORA-00933: SQL command not properly ended",
-    "offset": "ORA-00933: SQL command not properly ended",
-    "except": "ORA-00933: SQL command not properly ended",
-    "glob": "ORA-00920: invalid relational operator",
-    "regexp": "ORA-00920: invalid relational operator",
-    "match": "ORA-00920: invalid relational operator",
-    "ilike": "ORA-00920: invalid relational operator",
-    "isnull": "ORA-00920: invalid relational operator",
-    "notnull": "ORA-00920: invalid relational operator",
-    "true": 'ORA-00904: "TRUE": invalid identifier',
-    "false": 'ORA-00904: "FALSE": invalid identifier',
-    "indexed": "ORA-00933: SQL command not properly ended",
-    "pragma": "ORA-00900: invalid SQL statement",
-}
 _NOW: Final = frozenset({"sysdate", "current_date", "systimestamp", "current_timestamp"})
 _COMPARISONS: Final = frozenset({"=", "<", ">", "<=", ">=", "<>", "!=", "^="})
 _SET_OPERATORS: Final = frozenset({"union", "minus", "intersect"})
@@ -73,21 +48,6 @@ BY_CHANCE: Final = ", random()"
 """What makes the order of rows that an ORDER BY leaves level a matter of chance."""
 _GROUP_FUNCTIONS: Final = frozenset({"count", "max", "min", "sum", "avg"})
 _TYPES: Final = frozenset({"varchar2", "number", "char", "integer", "float"})
-
-
-class OracleError(Exception):
-    """The statement is none of Oracle's, or fails when run; the message begins with Oracle's number."""
-
-
-@dataclass(slots=True)
-class _Token:
-    kind: str
-    text: str
-
-    @property
-    def word(self) -> str:
-        """The token as a keyword or name in lower case; empty for anything but a word."""
-        return self.text.lower() if self.kind == "word" else ""
 
 
 @dataclass(slots=True)
@@ -143,42 +103,18 @@ def translate(sql: str, columns: Set[str], dates: Set[str]) -> Statement:
 
     Raises OracleError for what Oracle would not take.
     """
-    tokens = _tokens(sql)
-    if not tokens or tokens[0].word not in ("select", "with"):
+    found = tokens(sql)
+    if not found or found[0].word not in ("select", "with"):
         raise OracleError("ORA-00900: invalid SQL statement")
-    _refuse_text_as_dates(tokens, dates)
-    binds = frozenset(token.text[1:] for token in tokens if token.kind == "bind")
-    now = any(token.word in _NOW for token in tokens)
-    walk = _Walk(_with_concatenation(tokens), columns)
+    _refuse_text_as_dates(found, dates)
+    binds = frozenset(token.text[1:] for token in found if token.kind == "bind")
+    now = any(token.word in _NOW for token in found)
+    walk = _Walk(with_concatenation(found), columns)
     parts = walk.run()
     return Statement(tuple(parts), binds, now, walk.ordered)
 
 
-def _tokens(sql: str) -> list[_Token]:
-    found, place = [], 0
-    while place < len(sql):
-        match = _TOKEN.match(sql, place)
-        if match is None:
-            raise OracleError(f"ORA-00911: invalid character {sql[place]!r}")
-        place = match.end()
-        kind = match.lastgroup or ""
-        if kind != "space":
-            found.append(_Token(kind, match.group()))
-    for token in found:
-        _check(token)
-    return found
-
-
-def _check(token: _Token) -> None:
-    if token.text == ";":
-        raise OracleError("ORA-00911: invalid character ';'")
-    if token.text == "==":
-        raise OracleError("ORA-00936: missing expression")
-    if token.word in _FOREIGN:
-        raise OracleError(_FOREIGN[token.word])
-
-
-def _refuse_text_as_dates(tokens: list[_Token], dates: Set[str]) -> None:
+def _refuse_text_as_dates(tokens: list[Token], dates: Set[str]) -> None:
     """A date beside a text or a variable is compared by the session's own format, which is never the one at hand."""
     for left, sign, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if sign.text in _COMPARISONS or sign.word == "between":
@@ -187,73 +123,10 @@ def _refuse_text_as_dates(tokens: list[_Token], dates: Set[str]) -> None:
                 raise OracleError("ORA-01861: literal does not match format string")
 
 
-def _with_concatenation(tokens: list[_Token]) -> list[_Token]:
-    """Every operand of `||` made text that is never null: Oracle takes null for the empty text there."""
-    opening: dict[int, int] = {}
-    closing: dict[int, int] = {}
-    for place, token in enumerate(tokens):
-        if token.text != "||":
-            continue
-        for start, end in (_operand_before(tokens, place), _operand_after(tokens, place)):
-            if start not in opening:
-                opening[start] = end
-                closing[end] = closing.get(end, 0) + 1
-    made: list[_Token] = []
-    for place, token in enumerate(tokens):
-        if place in opening:
-            made += [_Token("raw", "coalesce"), _Token("raw", "(")]
-        made.append(token)
-        made += [_Token("raw", ",''"), _Token("raw", ")")] * closing.get(place, 0)
-    return made
-
-
-def _operand_before(tokens: list[_Token], place: int) -> tuple[int, int]:
-    end = start = place - 1
-    if start < 0:
-        raise OracleError("ORA-00936: missing expression")
-    if tokens[start].text == ")":
-        start = _partner(tokens, start, -1)
-        if start > 0 and tokens[start - 1].word in FUNCTIONS:
-            start -= 1
-    elif tokens[start].word == "end":
-        while start > 0 and tokens[start].word != "case":
-            start -= 1
-    while start > 1 and tokens[start - 1].text == ".":
-        start -= 2
-    return start, end
-
-
-def _operand_after(tokens: list[_Token], place: int) -> tuple[int, int]:
-    start = end = place + 1
-    if end >= len(tokens):
-        raise OracleError("ORA-00936: missing expression")
-    if tokens[end].word == "case":
-        while end < len(tokens) - 1 and tokens[end].word != "end":
-            end += 1
-    while end + 2 < len(tokens) and tokens[end + 1].text == ".":
-        end += 2
-    if end + 1 < len(tokens) and tokens[end].word in FUNCTIONS and tokens[end + 1].text == "(":
-        end += 1
-    if tokens[end].text == "(":
-        end = _partner(tokens, end, 1)
-    return start, end
-
-
-def _partner(tokens: list[_Token], place: int, step: int) -> int:
-    """The parenthesis that belongs to the one at `place`."""
-    depth = 0
-    while 0 <= place < len(tokens):
-        depth += {"(": 1, ")": -1}.get(tokens[place].text, 0)
-        if depth == 0:
-            return place
-        place += step
-    raise OracleError("ORA-00907: missing right parenthesis")
-
-
 class _Walk:
     """One pass over the tokens: knows in which clause of which SELECT it is, and writes SQLite's text."""
 
-    def __init__(self, tokens: list[_Token], columns: Set[str]) -> None:
+    def __init__(self, tokens: list[Token], columns: Set[str]) -> None:
         self._tokens = tokens
         self._columns = columns
         self._out: list[str] = []
@@ -275,11 +148,11 @@ class _Walk:
         self._leave(final=True)
         return self._out
 
-    def _near(self, offset: int) -> _Token:
+    def _near(self, offset: int) -> Token:
         place = self._place - 1 + offset
-        return self._tokens[place] if 0 <= place < len(self._tokens) else _Token("none", "")
+        return self._tokens[place] if 0 <= place < len(self._tokens) else Token("none", "")
 
-    def _step(self, token: _Token) -> None:
+    def _step(self, token: Token) -> None:
         match token.kind:
             case "sign":
                 self._sign(token.text)
@@ -349,7 +222,7 @@ class _Walk:
             if not self._compound:
                 self._out.append(_END_OF_ORDER)
 
-    def _word(self, token: _Token) -> None:
+    def _word(self, token: Token) -> None:
         word, following = token.word, self._near(1)
         if word in _CLAUSES and self._near(-1).text != ".":
             self._clause(word)
@@ -395,7 +268,7 @@ class _Walk:
         self._out.append(f"LIMIT {words[1]}")
         self._place += 4
 
-    def _call(self, token: _Token) -> None:
+    def _call(self, token: Token) -> None:
         word = token.word
         names_a_query = self._scope.clause == "with" and self._near(-1).word in ("with", "") and word not in _RESERVED
         if word in FUNCTIONS:
@@ -406,7 +279,7 @@ class _Walk:
         else:
             raise OracleError(f'ORA-00904: "{word.upper()}": invalid identifier')
 
-    def _plain(self, token: _Token) -> None:
+    def _plain(self, token: Token) -> None:
         word, scope = token.word, self._scope
         self._as(token)
         scope.descending |= word == "desc"
@@ -437,7 +310,7 @@ class _Walk:
         elif scope.clause in ("where", "on", "group") and before.text != ".":
             scope.names.add(word)
 
-    def _as(self, token: _Token) -> None:
+    def _as(self, token: Token) -> None:
         if token.word == "as" and self._scope.clause == "from":
             raise OracleError("ORA-00933: SQL command not properly ended")
 

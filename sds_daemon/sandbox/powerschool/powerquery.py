@@ -16,7 +16,8 @@ from sds_daemon.sandbox.asgi import Request, Response, json_response
 from sds_daemon.sandbox.powerschool import database, query
 from sds_daemon.sandbox.powerschool.database import Database
 from sds_daemon.sandbox.powerschool.installed import InstalledQuery
-from sds_daemon.sandbox.powerschool.oracle import BY_CHANCE, OracleError
+from sds_daemon.sandbox.powerschool.oracle import BY_CHANCE
+from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError
 from sds_daemon.sandbox.powerschool.package import OutputColumn
 from sds_daemon.sandbox.powerschool.rendered import Form, Rendered, Shelf, render
 from sds_daemon.sandbox.powerschool.tables import DATES, TABLES, TEXTS
