@@ -123,10 +123,11 @@ class Database:
         with self._writer, translated(self.path), self.engine.connect() as connection:
             writing = connection.execution_options(sds_patience=patience)
             with writing.begin():
-                self._open.connection = writing
+                self._open.connection, self._open.changed = writing, set()
                 try:
                     with self._counting(writing):
                         yield writing
+                    run_many(writing, _COUNTED, [{"name": name} for name in sorted(self._open.changed)])
                 finally:
                     self._open.connection = None
 
@@ -135,7 +136,7 @@ class Database:
         before = _rows_changed(connection) if self._tally is not None else 0
         yield
         if self._tally is not None and _rows_changed(connection) != before:
-            connection.execute(_COUNTED, {"name": self._tally})
+            self._open.changed.add(self._tally)
 
     def close(self) -> None:
         """Give all connections back. May be called twice."""
@@ -328,8 +329,18 @@ def _compile(statement: Any, dialect: Dialect, keys: tuple[str, ...]) -> _Compil
 
 
 def _processor(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    found: Callable[[Any], Any] | None = parameter.type.dialect_impl(dialect).bind_processor(dialect)
-    return found
+    """What turns a value into the driver's; it remembers the last one, since rows written together share instants."""
+    convert: Callable[[Any], Any] | None = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+    if convert is None:
+        return None
+    last: list[Any] = [None, convert(None)]
+
+    def converted(value: Any) -> Any:
+        if value is not last[0]:
+            last[:] = (value, convert(value))
+        return last[1]
+
+    return converted
 
 
 def chunks(items: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:

@@ -20,6 +20,9 @@ LINK = table(LinkRow)
 RECORD = ("source_uuid", "tenant_id", "kind", "sis_id")
 
 
+_WRITTEN = update(LINK).where(LINK.c.id == bindparam("key_id")).values(written=bindparam("new_written"))
+
+
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A SIS record is a directory object.
 
@@ -77,6 +80,8 @@ class Links:
         self._source_uuid = source_uuid
         self._tenant_id = tenant_id
         self._mine = (LINK.c.source_uuid == source_uuid) & (LINK.c.tenant_id == tenant_id)
+        named = (LINK.c.kind == bindparam("its_kind"), LINK.c.sis_id == bindparam("its_id"))
+        self._licensed = update(LINK).where(self._mine, *named).values(licenses_due=False)
 
     def get(self, ref: Ref) -> Link | None:
         """The link of one record."""
@@ -157,7 +162,6 @@ class Links:
 
     def write_many(self, values: Mapping[Ref, Mapping[str, Any]]) -> None:
         """`write` for many records in one transaction."""
-        statement = update(LINK).where(LINK.c.id == bindparam("key_id")).values(written=bindparam("new_written"))
         with self._database.write() as connection:
             rows = {
                 Ref(RecordKind(row.kind), row.sis_id): row
@@ -168,13 +172,12 @@ class Links:
                 for ref, new in values.items()
                 if ref in rows
             )
-            run_many(connection, statement, merged)
+            run_many(connection, _WRITTEN, merged)
 
     def licensed(self, refs: Iterable[Ref]) -> None:
         """Licences of these people are no longer due."""
-        statement = update(LINK).where(LINK.c.id == bindparam("key_id")).values(licenses_due=False)
         with self._database.write() as connection:
-            run_many(connection, statement, [{"key_id": key} for key in self.ids(connection, refs).values()])
+            run_many(connection, self._licensed, ({"its_kind": ref.kind.value, "its_id": ref.sis_id} for ref in refs))
 
     def reset(self, profile: str, ref: Ref | None = None) -> int:
         """Forget what was written to one record's object, or to all objects of a profile, until it is read anew.

@@ -15,7 +15,7 @@ from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Withheld
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store.database import Database, by_chunks, insert_new, run_many, upsert
 from sds_daemon.store.tables import OPEN_CREATES, RunChangeRow, RunRow, table
-from sds_daemon.store.values import change_key, change_of, change_row, from_json, reason_of, to_json
+from sds_daemon.store.values import change_of, change_row, from_json, reason_of, to_json
 
 RUN = table(RunRow)
 CHANGE = table(RunChangeRow)

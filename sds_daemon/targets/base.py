@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -147,6 +148,9 @@ class NewPassword(NamedTuple):
 
 class Ledger(Protocol):
     """Stores intentions before requests go out and outcomes when answers come back. Durable when a call returns."""
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is called inside is recorded in one transaction."""
 
     def intend(self, changes: Sequence[Change]) -> None:
         """Called before the request that carries these changes is sent (again and again when it is repeated)."""

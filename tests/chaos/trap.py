@@ -105,22 +105,41 @@ def set_network(trap: Trap) -> None:
 
 
 def set_ledger(trap: Trap) -> None:
-    """Before and after what the run writes down."""
+    """Before and after what the run writes down; what goes into one transaction counts as one."""
     from sds_daemon.sync.ledger import RunLedger
+    from sds_daemon.targets.entra.recorder import Recorder
 
-    intend, settle = RunLedger.intend, RunLedger.settle
+    intend, settle, before_send = RunLedger.intend, RunLedger.settle, Recorder.before_send
+    due: list[str] = []
+    sending = [False]
+
+    def reach() -> None:
+        moments, due[:] = list(due), []
+        for moment in moments:
+            if moment != "between" or not trap.under_way:
+                trap.reached(moment)
 
     def intended(ledger: RunLedger, changes: Any) -> None:
         intend(ledger, changes)
-        trap.reached("unsent")
+        due.append("unsent")
 
     def settled(ledger: RunLedger, outcomes: Any) -> None:
         trap.reached("unrecorded")
         settle(ledger, outcomes)
-        if not trap.under_way:
-            trap.reached("between")
+        due.append("between")
+        if not sending[0]:
+            reach()
+
+    def before(recorder: Recorder, items: Any) -> None:
+        sending[0] = True
+        try:
+            before_send(recorder, items)
+        finally:
+            sending[0] = False
+        reach()
 
     RunLedger.intend, RunLedger.settle = intended, settled  # type: ignore[method-assign]
+    Recorder.before_send = before  # type: ignore[method-assign]
 
 
 def set_database(trap: Trap) -> None:

@@ -136,6 +136,9 @@ class MemoryLedger:
         self.passwords: list[tuple[Ref, str, str]] = []
         self.events: list[tuple[str, Any]] = []
 
+    def together(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
     def intend(self, changes: Sequence[Change]) -> None:
         for change in changes:
             assert change.key not in self.outcomes, f"{change.key} was sent after it was settled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from math import prod
 
 from sds_daemon.targets.base import Sku
 
@@ -20,14 +21,21 @@ _CLASSES = (_LOWER, _UPPER, _DIGITS, _SYMBOLS)
 def make_password(length: int = PASSWORD_LENGTH) -> str:
     """A random password with all four character classes, beginning with a letter (about 90 bits at 16 characters).
 
-    Entra asks for 8 to 256 characters of three classes (Entra docs: password policies).
+    Entra asks for 8 to 256 characters of three classes (Entra docs: password policies). All is drawn at once: the
+    digits of one random number choose the characters, and then their order.
     """
-    every = "".join(_CLASSES)
-    needed = [secrets.choice(chars) for chars in _CLASSES[1:]]
-    rest = [secrets.choice(every) for _ in range(length - len(needed) - 1)]
-    tail = needed + rest
-    secrets.SystemRandom().shuffle(tail)
-    return secrets.choice(_LOWER) + "".join(tail)
+    sets = [*_CLASSES, *["".join(_CLASSES)] * (length - len(_CLASSES))]
+    sizes = [len(chars) for chars in sets]
+    places = range(length, 2, -1)
+    number = secrets.randbelow(prod(sizes) * prod(place - 1 for place in places))
+    chosen: list[str] = []
+    for chars in sets:
+        number, which = divmod(number, len(chars))
+        chosen.append(chars[which])
+    for place in places:  # all but the first, by Fisher and Yates
+        number, which = divmod(number, place - 1)
+        chosen[place - 1], chosen[which + 1] = chosen[which + 1], chosen[place - 1]
+    return "".join(chosen)
 
 
 class Licenses:

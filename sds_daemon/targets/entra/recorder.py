@@ -12,15 +12,17 @@ from sds_daemon.sources.base import Progress
 from sds_daemon.targets.base import Ledger, NewPassword
 from sds_daemon.targets.entra.batch import Item
 
+SETTLE_WITHIN = 0.2
+
 _Key = tuple[ChangeKind, Ref, Ref | None]
 
 
 class Recorder:
     """Between the strands of work and the ledger.
 
-    Outcomes are gathered and settled together: those of one answered batch in one call, and always before the next
-    batch goes out, so that what a request rests on is on record before the request is. `failure` is what the ledger
-    raised: nothing more may be sent then, and the ledger is not asked again.
+    Outcomes are gathered and settled together: within SETTLE_WITHIN seconds, and always before the next batch goes out
+    and in one transaction with what that one intends, so that what a request rests on is on record before the request
+    is. `failure` is what the ledger raised: nothing more may be sent then, and the ledger is not asked again.
     """
 
     def __init__(self, changes: Sequence[Change], ledger: Ledger, progress: Progress) -> None:
@@ -35,14 +37,19 @@ class Recorder:
 
     def before_send(self, items: Sequence[Item]) -> None:
         """Called by the executor right before a batch is posted."""
-        self.flush()
-        changes = [change for item in items for change in item.changes] if self._passwords else []
-        passwords = [self._passwords.pop(change.key) for change in changes if change.key in self._passwords]
-        if passwords:
-            self._ledger.keep_passwords(passwords)
         changes = [change for item in items for change in item.changes if change.key in self._open]
-        if changes:
-            self._ledger.intend(changes)
+        keys = [change.key for change in changes] if self._passwords else []
+        passwords = [self._passwords.pop(key) for key in keys if key in self._passwords]
+        try:
+            if passwords:
+                self._ledger.keep_passwords(passwords)
+            with self._ledger.together():
+                self.flush()
+                if changes:
+                    self._ledger.intend(changes)
+        except BaseException as error:
+            self.failure = self.failure or error
+            raise
 
     def keep_password(self, change: Change, upn: str, password: str) -> None:
         """Have a password written to the hand-out file just before its request goes out."""
@@ -56,7 +63,7 @@ class Recorder:
         self._settling.append(outcome)
         if not self._flush_due:
             self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush_soon)
+            asyncio.get_running_loop().call_later(SETTLE_WITHIN, self._flush_soon)
 
     def is_open(self, change: Change) -> bool:
         """Whether the change has no outcome yet."""
