@@ -106,13 +106,21 @@ async def undisturbed(job: Job, facts: TenantFacts) -> Settled | None:
     Asks the target for nothing unless the profile was settled. Raises TargetError, Interrupted.
     """
     settled = None if job.preview or job.full or job.accept_shrink or job.only is not None else _kept(job)
-    if settled is None or job.clock.now() < settled.at or job.store.source_stops.current(job.profile.name) is not None:
-        return None
-    if ground_of(job, facts, settled.source_uuid) != settled.ground:
+    if settled is None or not _stands(job, facts, settled):
         return None
     directory = job.store.directory(facts.tenant_id, lag=timedelta(seconds=job.lag_horizon))
     await job.target.refresh(directory, stop=job.stop, progress=job.progress)
-    return settled if ground_of(job, facts, settled.source_uuid) == settled.ground else None
+    return settled if _stands(job, facts, settled) else None
+
+
+def _stands(job: Job, facts: TenantFacts, settled: Settled) -> bool:
+    """Whether a run now would start from where that one did. (A clock set back may put an absence into the future.)"""
+    name, store = job.profile.name, job.store
+    return (
+        store.source_stops.current(name) is None
+        and ground_of(job, facts, settled.source_uuid) == settled.ground
+        and not store.memberships(settled.source_uuid, facts.tenant_id).absent_later(name, job.clock.now())
+    )
 
 
 def unsettle(job: Job) -> None:

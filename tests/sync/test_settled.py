@@ -267,7 +267,6 @@ DISTURBANCES: dict[str, Callable[[Office], object]] = {
     "a reset of all": lambda office: reset(office, None),
     "a run taken back": take_back,
     "an approved stop": stop_approved,
-    "a clock set back": lambda office: office.clock.advance(timedelta(hours=-1)),
     "a forgotten baseline": lambda office: office.store.baselines.forget("oak"),
 }
 
@@ -338,6 +337,17 @@ def test_an_absence_within_the_lag_is_noticed_when_it_counts(office: Office) -> 
     assert [notice for notice in told.notices if "removed by hand" in notice]
     assert office.settle(town(*PUPILS)).notices == [], "and after that it is known, and settled"
     assert office.inside() == set(PUPILS) - {"3"}
+
+
+def test_a_clock_set_back_before_an_absence_is_worked_out(office: Office) -> None:
+    office.sync(town(*PUPILS))
+    office.clock.advance(timedelta(hours=1))
+    office.remove_by_hand("3")
+    office.settle(town(*PUPILS))
+    office.clock.advance(timedelta(minutes=-30))
+    assert office.sync(town(*PUPILS)).repeats is None
+    office.clock.advance(timedelta(hours=1))
+    assert office.settle(town(*PUPILS)).repeats
 
 
 def test_what_is_held_goes_on_being_held_and_can_be_approved_by_the_last_run(office: Office) -> None:
