@@ -21,29 +21,21 @@ def command(context: object, profile: str, full: bool, as_json: bool) -> None:
     The daemon does this every night: what changed since the last cycle, then a seventh of the classes, schools and
     people, attribute by attribute and member by member. Differences are listed by `sds-daemon drift list`.
     """
-    import asyncio
     import json
 
     import msgspec
 
-    from sds_daemon.assembly import open_store, reconcile_profile
-    from sds_daemon.cli.context import load_settings, stopping
-    from sds_daemon.cli.progress import progress_bar
+    from sds_daemon.assembly import reconcile_profile
+    from sds_daemon.cli.frame import carried_out, opened
 
-    settings, clock = load_settings(context)
-    wanted = settings.profile(profile)
-    store = open_store(settings, clock)
-
-    async def carry_out() -> Reconciliation:
-        with stopping() as stop, progress_bar(quiet=as_json) as progress:
-            return await reconcile_profile(
+    with opened(context) as (settings, store, clock):
+        wanted = settings.profile(profile)
+        found = carried_out(
+            lambda stop, progress: reconcile_profile(
                 settings, wanted, store, clock, full=full, priority="interactive", stop=stop, progress=progress
-            )
-
-    try:
-        found = asyncio.run(carry_out())
-    finally:
-        store.close()
+            ),
+            quiet=as_json,
+        )
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:

@@ -10,15 +10,10 @@ import click
 @click.pass_obj
 def command(context: object, run: int) -> None:
     """Refuse the changes held by RUN. They stay out as long as the source asks for exactly the same."""
-    from sds_daemon.assembly import open_store
-    from sds_daemon.cli.context import load_settings
+    from sds_daemon.cli.frame import opened
     from sds_daemon.sync.approval import held_by
 
-    settings, clock = load_settings(context)
-    store = open_store(settings, clock)
-    try:
+    with opened(context) as (_, store, _clock):
         held = held_by(store, run)
         store.held.reject(held.number)
-        click.echo(f"rejected: {len(held.changes)} changes held for profile {held.profile}")
-    finally:
-        store.close()
+    click.echo(f"rejected: {len(held.changes)} changes held for profile {held.profile}")

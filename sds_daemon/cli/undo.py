@@ -24,31 +24,21 @@ def command(context: object, run: int, preview: bool, as_json: bool, everything:
     `sds-daemon profiles resume`, or its next sync would do it all again. The profile's limits hold: what exceeds them
     waits for `sds-daemon approve`. Look first, with --preview.
     """
-    import asyncio
+    from sds_daemon.assembly import preview_undo, undo_profile
+    from sds_daemon.cli.frame import carried_out, opened
 
-    from sds_daemon.assembly import open_store, preview_undo, undo_profile
-    from sds_daemon.cli.context import load_settings, stopping
-    from sds_daemon.cli.progress import progress_bar
-
-    settings, clock = load_settings(context)
-    store = open_store(settings, clock)
-
-    async def carry_out() -> int:
+    with opened(context) as (settings, store, clock):
         profile = settings.profile(store.runs.get(run).profile)
-        with stopping() as stop, progress_bar(quiet=as_json) as progress:
-            if preview:
-                summary, undoing = await preview_undo(settings, profile, clock, run, progress=progress)
-            else:
-                summary, undoing = await undo_profile(
-                    settings, profile, store, clock, run, stop=stop, progress=progress
-                )
-        print_undo(summary, undoing, as_json=as_json, everything=everything)
-        return summary.exit_code
-
-    try:
-        raise SystemExit(asyncio.run(carry_out()))
-    finally:
-        store.close()
+        summary, undoing = carried_out(
+            lambda stop, progress: (
+                preview_undo(settings, profile, clock, run, progress=progress)
+                if preview
+                else undo_profile(settings, profile, store, clock, run, stop=stop, progress=progress)
+            ),
+            quiet=as_json,
+        )
+    print_undo(summary, undoing, as_json=as_json, everything=everything)
+    raise SystemExit(summary.exit_code)
 
 
 def print_undo(summary: RunSummary, undoing: Undoing, *, as_json: bool, everything: bool = False) -> None:
