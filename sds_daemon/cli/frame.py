@@ -25,15 +25,18 @@ class Office(NamedTuple):
 
 
 @contextmanager
-def opened(context: object) -> Iterator[Office]:
+def opened(context: object, profile: str | None = None) -> Iterator[Office]:
     """The configuration, the state database (migrated; closed at the end) and the clock, with logging set up.
 
-    `context` is what click passes on as `obj`. Raises ConfigurationError, StateError.
+    `context` is what click passes on as `obj`. Raises UsageError for a `profile` that is not configured, before any
+    file is made; ConfigurationError, StateError.
     """
     from sds_daemon.assembly import open_store
     from sds_daemon.cli.context import load_settings
 
     settings, clock = load_settings(context)
+    if profile is not None:
+        settings.profile(profile)
     store = open_store(settings, clock)
     try:
         yield Office(settings, store, clock)

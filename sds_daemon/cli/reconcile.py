@@ -28,7 +28,7 @@ def command(context: object, profile: str, full: bool, as_json: bool) -> None:
     from sds_daemon.assembly import reconcile_profile
     from sds_daemon.cli.frame import carried_out, opened
 
-    with opened(context) as (settings, store, clock):
+    with opened(context, profile) as (settings, store, clock):
         wanted = settings.profile(profile)
         found = carried_out(
             lambda stop, progress: reconcile_profile(

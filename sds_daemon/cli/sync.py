@@ -41,7 +41,7 @@ def command(
     from sds_daemon.errors import SdsError
 
     only = focus_of(person, section)
-    with opened(context) as (settings, store, clock):
+    with opened(context, profile) as (settings, store, clock):
         wanted, earlier = settings.profile(profile), store.runs.list(profile, 1)
         try:
             summary, decision = carried_out(

@@ -1,6 +1,8 @@
-"""`approve` and `reject` where nothing can be applied at once."""
+"""Commands that work on a profile, where nothing can be done at once."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,9 @@ def test_nothing_to_decide(program: Program, store: Store, held: int, command: s
     assert "there is no run 4711" in program(command, "4711").err
     store.held.clear("pilot")
     assert "nothing is held now" in program(command, str(held)).err
+
+
+@pytest.mark.parametrize("command", ["sync", "reconcile"])
+def test_a_profile_that_is_not_configured_makes_no_files(program: Program, config: Path, command: str) -> None:
+    assert "nobody" in program(command, "nobody").err
+    assert not (config.parent / "state").exists()
