@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 # The long form: 250 kills and more, storms of every fault, broken databases. CHAOS_SEED=n for other moments.
 CHAOS_REPORT ?= chaos-report.json
 
-.PHONY: help demo test check unit chaos install install-dev audit pins clean
+.PHONY: help demo test check unit chaos bench bench-full install install-dev audit pins clean
 help:
 	@echo "make demo    set up, then run the whole job on a pretend school district"
 	@echo "make test    set up, then check style, types and layers and run all tests"
 	@echo "make chaos   kill, starve and mislead the program for half an hour; counts in $(CHAOS_REPORT)"
+	@echo "make bench   measure speed in a few minutes; make bench-full: up to 200,000 students, about an hour"
 	@echo "make install set up alone; the program is $(BIN)/sds-daemon"
 	@echo "make audit   look the pinned dependencies up in the vulnerability database"
 	@echo "make clean   remove the virtual environment"
@@ -51,6 +52,12 @@ test: check unit
 
 chaos: $(VENV)/.dev
 	@CHAOS=long CHAOS_REPORT=$(abspath $(CHAOS_REPORT)) $(BIN)/python -m pytest -n 2 --dist worksteal tests/chaos -q $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks
+
+bench-full: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks --full
 
 # Exit code of the recipe: 1 for a known vulnerability, 2 where the advisories could not be had. requirements-dev.txt
 # holds the pins of requirements.txt as well.

@@ -300,11 +300,20 @@ class Reader:
 def _typed(sample: Any) -> msgspec.json.Decoder[Any]:
     """A decoder for answers like this one: `record` as structs of its columns, else whatever it holds."""
     rows = sample.get("record") if isinstance(sample, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(v, str) for row in rows for v in row.values()):
+    if not isinstance(rows, list):
         return msgspec.json.Decoder()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    row = msgspec.defstruct("Row", [(name, str | None, None) for name in columns], gc=False)
+    kinds: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            kinds.setdefault(name, set()).add(type(value))
+    row = msgspec.defstruct("Row", [_field(name, of) for name, of in kinds.items()], gc=False)
     return msgspec.json.Decoder(msgspec.defstruct("Answer", [("record", list[row], [])]))  # type: ignore[valid-type]
+
+
+def _field(name: str, kinds: set[type]) -> tuple[str, Any, Any]:
+    """A column that may be absent, of the one type all its values have."""
+    kind = kinds.pop() if len(kinds) == 1 else Any
+    return name, kind | None if kind in (str, int) else Any, None
 
 
 async def _posted(http: httpx.AsyncClient, tenant: Tenant, bodies: list[bytes]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,6 +101,18 @@ def pages(setting: Setting) -> Row:
     }
 
 
+def compare(students: int, batches: int, scale: float = 10.0) -> None:
+    """Both at one size under one quota, the typed pages, and the ceiling; printed and saved."""
+    setting = Setting(students=students, scale=scale, counted=True)
+    rows = [ours(setting), theirs(setting)]
+    reading = pages(Setting(students=2 * students, users="match"))
+    limit = ceiling(batches)
+    report.table(f"First sync of {students:,} students", rows)
+    report.table("Reading the directory", [reading])
+    report.table("The sandbox", [limit])
+    report.save("naive", rows, paging=reading, ceiling=limit)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Compare at one size."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,16 +120,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--scale", type=float, default=10.0, help="how much time is compressed")
     parser.add_argument("--batches", type=int, default=500, help="for the ceiling")
     options = parser.parse_args(words)
-    begun = time.monotonic()
-    setting = Setting(students=options.students, scale=options.scale, counted=True)
-    rows = [ours(setting), theirs(setting)]
-    reading = pages(Setting(students=2 * options.students, users="match"))
-    limit = ceiling(options.batches)
-    report.table(f"First sync of {options.students:,} students", rows)
-    report.table("Reading the directory", [reading])
-    report.table("The sandbox", [limit])
-    path = report.save("naive", rows, paging=reading, ceiling=limit)
-    print(f"{path}; {time.monotonic() - begun:.0f} s in all")
+    compare(options.students, options.batches, options.scale)
 
 
 if __name__ == "__main__":
