@@ -27,6 +27,7 @@ _NO_BASE_LETTER = str.maketrans(
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i"}
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z' .\-]*")
+_PLAIN_WORDS = re.compile(r"[A-Za-z][A-Za-z'.\-]*(?: [A-Za-z'.\-]+)*")
 _MARK = "-x"
 _HASH_LENGTH = 10
 MARKED_ENDING = re.compile(r"-x[a-z2-7]{10}$", re.IGNORECASE)
@@ -91,6 +92,11 @@ def kind_of(char: str) -> str:
     if category.startswith("P") or char.isascii():
         return "a punctuation mark"
     return "a symbol or emoji"
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a person's name can be taken as it stands: letters A-Z and what goes between them, no blank too many."""
+    return len(text) <= PERSON_NAME_LIMIT and _PLAIN_WORDS.fullmatch(text) is not None
 
 
 def name_fault(text: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import chain
 
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Head, Role
@@ -24,6 +25,19 @@ class Known(MutableMapping[Ref, Head]):
         for head in heads:
             self._by_kind[head.ref.kind][head.ref.sis_id] = head
 
+    def heads(self) -> Iterator[Head]:
+        """All of them, by kind."""
+        return chain.from_iterable(by_id.values() for by_id in self._by_kind.values())
+
+    def find(self, ref: Ref) -> Head | None:
+        """The link of one record."""
+        return self._by_kind[ref.kind].get(ref.sis_id)
+
+    def object_id(self, ref: Ref) -> str | None:
+        """The object a record is linked to."""
+        head = self.find(ref)
+        return head.object_id if head is not None else None
+
     def all(self, kind: RecordKind) -> Mapping[str, Head]:
         """Links of one kind by SIS ID."""
         return self._by_kind[kind]
@@ -38,9 +52,7 @@ class Known(MutableMapping[Ref, Head]):
         del self._by_kind[ref.kind][ref.sis_id]
 
     def __iter__(self) -> Iterator[Ref]:
-        for by_id in self._by_kind.values():
-            for head in by_id.values():
-                yield head.ref
+        return (head.ref for head in self.heads())
 
     def __len__(self) -> int:
         return sum(map(len, self._by_kind.values()))
@@ -61,12 +73,12 @@ class Managed(Mapping[Ref, frozenset[Pair]]):
 
     def numbers(self, container: Ref) -> set[int]:
         """What is in one container; nothing where it has no link."""
-        head = self._known.get(container)
+        head = self._known.find(container)
         return set(self._rows.get(head.key, ())) if head is not None else set()
 
     def number(self, role: Role, member: Ref) -> int:
         """The number of a membership, whether there is one or not."""
-        head = self._known.get(member)
+        head = self._known.find(member)
         return packed(head.key if head is not None else self._unlinked_key(member), role)
 
     def pairs(self, numbers: Iterable[int]) -> list[Pair]:
@@ -91,7 +103,7 @@ class Managed(Mapping[Ref, frozenset[Pair]]):
 
     def _by_key(self) -> dict[int, Ref]:
         if self._refs is None:
-            self._refs = {head.key: ref for ref, head in self._known.items()}
+            self._refs = {head.key: head.ref for head in self._known.heads()}
         return self._refs
 
     def __getitem__(self, container: Ref) -> frozenset[Pair]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Directory, Link, Links, Membership, Memberships, Store
+from sds_daemon.sync.known import Known
 from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF
 from sds_daemon.sync.world import IssueList
 from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, DirectoryUser, NewPassword
@@ -90,7 +92,7 @@ class RunLedger:
         links: Links,
         memberships: Memberships,
         directory: Directory,
-        objects: Mapping[Ref, str],
+        known: Known,
         issues: IssueList,
         licensed_kinds: frozenset[str],
         passwords: PasswordFile | None,
@@ -107,10 +109,15 @@ class RunLedger:
         self._licensed_kinds = licensed_kinds
         self._passwords = passwords
         self._on_settled = on_settled
-        self._objects = dict(objects)
+        self._known = known
+        self._made: dict[Ref, str] = {}
         self.applied: Counter[ChangeKind] = Counter()
         self.unapplied: Counter[Result] = Counter()
         self.group_mail: dict[Ref, str] = {}
+
+    def together(self) -> AbstractContextManager[object]:
+        """One transaction for what is called inside."""
+        return self._store.transaction()
 
     def intend(self, changes: Sequence[Change]) -> None:
         """Durable before the request goes out."""
@@ -139,7 +146,7 @@ class RunLedger:
 
     def object_id(self, ref: Ref) -> str | None:
         """The linked object, also one made earlier in this run."""
-        return self._objects.get(ref)
+        return self._made.get(ref) or self._known.object_id(ref)
 
     def keep_passwords(self, passwords: Sequence[NewPassword]) -> None:
         """Write the hand-out lines, unless the profile keeps none."""
@@ -153,7 +160,7 @@ class RunLedger:
         made = [outcome for outcome in outcomes if outcome.change.kind in MAKES_LINK and outcome.object_id]
         if made:
             self._links.put([self._new_link(outcome) for outcome in made])
-            self._objects.update({outcome.change.subject: outcome.object_id or "" for outcome in made})
+            self._made.update({outcome.change.subject: outcome.object_id or "" for outcome in made})
             self._remember(made)
 
     def _remember(self, made: Sequence[Outcome]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Literal, Protocol
 
 import msgspec
@@ -70,12 +71,16 @@ class DirectoryLookup(Protocol):
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
-    """A link to be stored. `rule` is "anchor" or "SOURCE_PROPERTY[@suffix]=TARGET_PROPERTY"; `created`: we made it."""
+    """A link to be stored. `rule` is "anchor" or "SOURCE_PROPERTY[@suffix]=TARGET_PROPERTY"; `created`: we made it.
+
+    `licenses_due`: we made it, and its licences are still to be assigned.
+    """
 
     ref: Ref
     object_id: str
     rule: str
     created: bool = False
+    licenses_due: bool = False
 
 
 class ToCreate(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +136,18 @@ class _Matching:
         self._directory = directory
         self._source_uuid = source_uuid
         self._domains = domains
-        self._holders: dict[str, Ref] = {}
         self._linked: dict[Ref, str] = {}
         self._matched: list[Matched] = []
         self._creates: list[ToCreate] = []
         self._issues: list[Issue] = []
         self._foreign: set[Ref] = set()
+
+    @cached_property
+    def _holders(self) -> dict[str, Ref]:
+        """The record each account is linked to. Not asked for while everybody is linked already."""
+        return {
+            link.object_id: Ref(kind, sis_id) for kind, by_id in self._links.items() for sis_id, link in by_id.items()
+        }
 
     def result(self) -> MatchResult:
         """Everything found, in an order that depends on the records alone."""
@@ -151,10 +162,8 @@ class _Matching:
     def keep_links(self, snapshot: Snapshot) -> list[PersonView]:
         """Links hold, whatever was renamed, until their object is purged; one in the recycle bin is an issue."""
         ids = [link.object_id for by_id in self._links.values() for link in by_id.values()]
-        purged = frozenset(self._directory.purged("user", ids))
         deleted = frozenset(self._directory.deleted("user", ids))
-        for kind, by_id in self._links.items():
-            self._holders |= {link.object_id: Ref(kind, sis_id) for sis_id, link in by_id.items()}
+        purged = frozenset(self._directory.purged("user", deleted))
         unlinked: list[PersonView] = []
         for ref, person in everyone(snapshot):
             link = self._links[ref.kind].get(ref.sis_id)

@@ -67,6 +67,13 @@ def account_names(person: Person, rules: PersonRules, *, replace: bool) -> Accou
 
 def person_names(person: Person, *, replace: bool) -> dict[str, str] | Issue:
     """`display_name` ("First Last"), `given_name` and `surname`, legal and within their limits, or the issue."""
+    if characters.is_plain_name(person.first_name) and characters.is_plain_name(person.last_name):
+        given, surname = person.first_name, person.last_name
+        return {"display_name": f"{given} {surname}", "given_name": given, "surname": surname}
+    return _mended_names(person, replace=replace)
+
+
+def _mended_names(person: Person, *, replace: bool) -> dict[str, str] | Issue:
     fields = {"First Name": person.first_name, "Last Name": person.last_name}
     values = [value.strip() for value in fields.values()]
     for field, value in zip(fields, values, strict=True):

@@ -28,7 +28,7 @@ async def reread_reset(world: World, target: Target, run_id: int) -> None:
     stays managed even when the source no longer asks for it: else nobody would ever take it out.
     """
     own = {
-        link.ref: link.object_id for link in world.known.values() if link.unread and link.profile == world.profile.name
+        link.ref: link.object_id for link in world.known.heads() if link.unread and link.profile == world.profile.name
     }
     if not own:
         return

@@ -236,7 +236,7 @@ async def _apply(job: Job, world: World, run_id: int, undoing: Undoing, summary:
     ledger = RunLedger(
         store=store,
         clock=job.clock,
-        objects={ref: link.object_id for ref, link in world.known.items()},
+        known=world.known,
         run_id=run_id,
         profile=job.profile.name,
         links=world.links,

@@ -8,6 +8,7 @@ that the account is attached to its school.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from sds_daemon.config.settings import Profile
 from sds_daemon.roster.records import RecordKind, School, Section, Snapshot, Student, Teacher
@@ -32,6 +33,7 @@ _LIMITS = {
     "description": 1024,
 }
 _DEFAULT_LIMIT = 256
+_LEAST_LIMIT = min(_LIMITS.values())
 
 
 def student_values(student: Student, snapshot: Snapshot, profile: Profile, source_uuid: str) -> Values:
@@ -98,6 +100,7 @@ def school_values(school: School, profile: Profile, source_uuid: str) -> Values:
     }
 
 
+@lru_cache(maxsize=256)
 def grade_code(text: str) -> str:
     """School Data Sync's grade code: PowerSchool's 0 is KG, negative grades are PK; anything else stays as it is."""
     grade = text.strip()
@@ -119,6 +122,14 @@ def _anchored(role: RecordKind, sis_id: str, source_uuid: str) -> Values:
 
 
 def _fitted(name: str, value: str) -> str | None:
+    if value.isalnum() and value.isascii() and len(value) <= _LEAST_LIMIT:
+        return value
+    return _cut_line(name, value)
+
+
+@lru_cache(maxsize=4096)
+def _cut_line(name: str, value: str) -> str | None:
+    """Names of courses and terms come again and again."""
     return characters.cut(characters.one_line(value), _LIMITS.get(name, _DEFAULT_LIMIT)) or None
 
 

@@ -130,7 +130,7 @@ class Directory:
 
     def deleted(self, kind: str, ids: Iterable[str]) -> set[str]:
         self.questions += 1
-        return self._deleted.intersection(ids)
+        return (self._deleted | self._purged).intersection(ids)
 
     def purged(self, kind: str, ids: Iterable[str]) -> set[str]:
         self.questions += 1
