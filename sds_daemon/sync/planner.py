@@ -36,7 +36,7 @@ def store_matches(world: World, clock: Clock) -> None:
                 profile=earlier.profile if earlier is not None else world.profile.name,
                 created=matched.created,
                 rule=matched.rule,
-                licenses_due=False,
+                licenses_due=matched.licenses_due,
                 # what an account with our mark holds is read back later, by recall_written
                 written=dict(user.education) if user is not None and matched.rule != ANCHOR_RULE else {},
                 linked_at=clock.now(),

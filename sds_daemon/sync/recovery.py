@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import msgspec
 from loguru import logger
 
 from sds_daemon.clock import Clock
 from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
 from sds_daemon.plan.change import ChangeKind
 from sds_daemon.store import Link, Links, Store
+from sds_daemon.sync.matching import ANCHOR_RULE, MatchResult
 from sds_daemon.targets.base import Target
 
 
@@ -49,3 +53,18 @@ async def recover_creates(
             "{} creations of an interrupted run were looked up, {} had been carried out", len(unsettled), found
         )
     return found
+
+
+def claim_created(match: MatchResult, store: Store, profile: str, licensed_kinds: Collection[str]) -> None:
+    """Accounts found by our mark that a run of this profile asked Graph to make are its own, licences and all.
+
+    The answer was lost and the account did not show yet when it was looked up: what made it is known here alone.
+    """
+    marked = {matched.ref for matched in match.matched if matched.rule == ANCHOR_RULE}
+    sent = store.runs.sent_creates(profile, marked) if marked else set()
+    match.matched = [
+        msgspec.structs.replace(matched, created=True, licenses_due=matched.ref.kind.value in licensed_kinds)
+        if matched.ref in sent and matched.rule == ANCHOR_RULE
+        else matched
+        for matched in match.matched
+    ]
