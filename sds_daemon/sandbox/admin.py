@@ -132,7 +132,8 @@ _CONTENTS: Mapping[str, object] = {
     "GET, POST /_sandbox/powerschool/settings": "how the server behaves, such as maintenance and the v1 access level",
     "GET, POST /_sandbox/powerschool/plugin": "the installed plugin; "
     '{"path": ...} or {"files": {name: text}} puts another in its place, {"enabled": false} switches it off',
-    "POST /_sandbox/powerschool/prerender": "write the answers of all queries asked for so far, as the tables are now",
+    "POST /_sandbox/powerschool/prerender": "write the answers of all queries asked for so far, as the tables are "
+    "now, and those of {QUERY: {ARGUMENTS}}",
     "GET /_sandbox/entra/state": "users, groups with owners and members, schools, licences",
     "GET /_sandbox/entra/sizes": "how many users, groups by owners and members, schools and their members",
     "POST /_sandbox/entra/change": {

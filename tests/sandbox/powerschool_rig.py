@@ -94,9 +94,7 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    district: District | None = None, plugin: Path | None = None, **settings: Any
-) -> AsyncIterator[Rig]:
+async def running(district: District | None = None, plugin: Path | None = None, **settings: Any) -> AsyncIterator[Rig]:
     """A plain http server for the district (a generated one of 120 students without it), with this plugin if any."""
     clock, faults = SandboxClock(start=dt.datetime.combine(TODAY, dt.time(18), dt.UTC)), FaultPlan()
     journal = Journal(clock)

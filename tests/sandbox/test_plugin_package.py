@@ -160,4 +160,3 @@ async def test_a_plugin_without_queries_opens_tables_only() -> None:
         assert row["tables"]["students"]["dcid"] == str(min(rig.district.students))
         assert (await rig.get("/ws/schema/table/students", projection="last_name")).status_code == 403
         assert (await rig.query(QUERY)).status_code == 404
-

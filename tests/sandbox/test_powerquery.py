@@ -149,6 +149,7 @@ async def test_filter_order_and_projection(plugin: Path) -> None:
         ({"$q": 5}, {}),
         ({"projection": "nothing"}, {}),
         ({"surplus": 1}, {}),
+        ({"$dataversion": "0", "$dataversion_applicationname": "nobody"}, {}),
         ({}, {"order": "nothing"}),
         ({}, {"order": "id;down"}),
         ({}, {"pagesize": "-1"}),
@@ -281,6 +282,15 @@ async def test_prerendering_makes_the_answers_asked_for_before(plugin: Path) -> 
         status, answer = await rig.sandbox.admin("POST", "/_sandbox/powerschool/prerender", {}, None)
         assert (status, answer) == (200, {"answers": 1})
         assert len(await rig.records(QUERY)) == len(rig.district.enrollments)
+
+
+async def test_prerendering_takes_queries_nobody_has_asked_yet(plugin: Path) -> None:
+    async with running(plugin=plugin) as rig:
+        path = "/_sandbox/powerschool/prerender"
+        assert await rig.sandbox.admin("POST", path, {}, {QUERY: {}}) == (200, {"answers": 1})
+        for wrong in ({"no.such.query": {}}, {QUERY: {"surplus": 1}}, {QUERY: []}):
+            status, answer = await rig.sandbox.admin("POST", path, {}, wrong)
+            assert status == 400 and answer["error"]  # type: ignore[index]
 
 
 async def test_queries_and_changes_at_once_get_along(plugin: Path) -> None:

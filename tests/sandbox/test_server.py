@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from plugin_files import QUERY, files, plugin_xml, written
 
 from sds_daemon.sandbox.options import SandboxOptions
 from sds_daemon.sandbox.server import start
@@ -323,3 +324,15 @@ def test_the_published_sample_district() -> None:
     assert (sizes["enrollments"], sizes["section_teachers"]) == (602, 28)
     assert len({row["section"] for row in tables["enrollments"]}) == 21
     assert {row["username"] for row in tables["students"]} >= {"OKlein", "BMcMillan"}
+
+
+async def test_the_plugin_can_be_chosen_and_a_faulty_one_stops_the_start(tmp_path: Path) -> None:
+    own = written(tmp_path / "own", files())
+    async with start(SandboxOptions(students=5, plugin=own)) as sandbox:
+        assert list(sandbox.powerschool.schema.installed.queries) == [QUERY]
+    async with start(SandboxOptions(students=5)) as sandbox:
+        assert sandbox.powerschool.schema.installed.package.name == "sds-daemon"
+    faulty = written(tmp_path / "faulty", files(plugin=plugin_xml(("students.email",))))
+    with pytest.raises(ValueError, match=r"students\.email does not exist"):
+        async with start(SandboxOptions(students=5, plugin=faulty)):
+            pass

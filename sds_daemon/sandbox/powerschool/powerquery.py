@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -24,7 +24,7 @@ from sds_daemon.sandbox.powerschool.tables import DATES, TABLES, TEXTS
 
 _PAGE_SIZE: Final = 100
 _COMPARED: Final = 20_000
-_OPTIONS: Final = frozenset({"$q", "projection", "$dataversion", "$dataversion_applicationname"})
+_OPTIONS: Final = frozenset({"$q", "projection"})
 _OPERATORS: Final = {"==": "=", "!=": "<>", "=gt=": ">", "=ge=": ">=", "=lt=": "<", "=le=": "<="}
 
 
@@ -83,8 +83,16 @@ class PowerQueries:
         except OracleError as problem:
             return json_response({"message": f"Unable to execute query: {problem}"}, 500)
 
-    async def write_ahead(self) -> int:
-        """Writes again every answer asked for so far, as the tables are now; how many they are."""
+    async def write_ahead(self, calls: Iterable[tuple[InstalledQuery, Mapping[str, Any]]] = ()) -> int:
+        """Writes every answer asked for so far, and those of `calls`, as the tables are now; how many they are.
+
+        A call is a query and the body of its request; raises ValueError for a body that would be refused.
+        """
+        for found, body in calls:
+            try:
+                await self._rendered(_read_call(found, body, ""), frozenset())
+            except (Refused, OracleError) as problem:
+                raise ValueError(f"{found.query.name}: {problem}") from None
         for call in list(self._asked.values()):
             await self._rendered(call, frozenset())
         return len(self._asked)
@@ -162,8 +170,11 @@ def _call(request: Request, found: InstalledQuery) -> _Call:
         body = None
     if not isinstance(body, dict):
         raise Refused(400, "The body must be a JSON object")
-    values = _arguments(found, body)
-    return _Call(found, values, _text(body, "$q"), _text(body, "projection"), request.params().get("order", ""))
+    return _read_call(found, body, request.params().get("order", ""))
+
+
+def _read_call(found: InstalledQuery, body: Mapping[str, Any], order: str) -> _Call:
+    return _Call(found, _arguments(found, body), _text(body, "$q"), _text(body, "projection"), order)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -62,6 +63,18 @@ class Schema:
         self.installed = install(package, self._tables, absent)
         self.queries.forget()
         return self.installed
+
+    async def write_ahead(self, body: object) -> int:
+        """Writes the answers asked for before, and those of `body`, a mapping from queries to their arguments.
+
+        How many there are. Raises ValueError for a query or arguments that make no sense.
+        """
+        calls = dict(body) if isinstance(body, Mapping) else {}
+        unknown = sorted(set(calls) - set(self.installed.queries))
+        if unknown or not all(isinstance(values, Mapping) for values in calls.values()):
+            raise ValueError(f"prerender takes installed queries and their arguments, not {unknown or calls}")
+        found = [(self.installed.queries[name], values) for name, values in calls.items()]
+        return await self.queries.write_ahead(found)
 
     async def answer(self, request: Request, path: str, settings: Settings) -> Response:
         """The answer to an authorized request for `/ws/schema/` + `path`."""
