@@ -239,7 +239,7 @@ class StudentMaker:
             row.username, row.first_name, row.middle_name, row.last_name,
             row.number, row.state_number, row.grade, row.email, row.graduation_year,
         )  # fmt: skip
-        if not (_is_id(row.id) and _is_id(row.school) and are_plain(texts) and self._is_day(row.birth_date)):
+        if not (is_id(row.id) and is_id(row.school) and are_plain(texts) and self._is_day(row.birth_date)):
             return None
         return Student(
             id=row.id,
@@ -264,7 +264,8 @@ class StudentMaker:
         return known
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether a text is an id as `normalise.identifier` gives it back."""
     return text.isdigit() and text.isascii() and len(text) <= 64
 
 

@@ -11,7 +11,7 @@ import msgspec
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RecordKind, Ref, RosterEntry, RosterRole, School, Section
-from sds_daemon.sources.powerschool.bulk_records import file_parts, rows_of
+from sds_daemon.sources.powerschool.bulk_records import file_parts, is_id, rows_of
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.fetch import Batch
 from sds_daemon.sources.powerschool.normalise import Malformed, Row, day, identifier
@@ -73,6 +73,9 @@ class RosterMaker:
 
     def _judge(self, row: EnrollmentRecord, verdicts: dict[tuple[str, str], bool]) -> tuple[str, bool]:
         """The student and whether the row makes a member; one that cannot be read is a gap and makes none."""
+        known = verdicts.get((row.entry, row.exit))
+        if known is not None and row.id.isdigit() and is_id(row.student):
+            return self._ids.setdefault(row.student, row.student), known
         section = self._sections[row.section]
         raw = _enrollment(row)
         parsed = parse_enrollment(raw, row.section)

@@ -104,13 +104,13 @@ def _odd(text: bytearray, pieces: Iterator[bytes]) -> bytes | list[Any]:
 
 
 class _Record(msgspec.Struct):
-    record: msgspec.Raw | None = None
+    record: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 def _record(document: bytes) -> bytes | list[Any]:
     """The list in a document, as it stands there or decoded; a row by itself is a list of one."""
     try:
-        record = bytes(msgspec.json.decode(document, type=_Record).record or b"[]").strip()
+        record = bytes(msgspec.json.decode(document, type=_Record).record).strip()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return items(_members(document).get("record"))
     return record if record[:1] == b"[" else b"[" + record + b"]"
