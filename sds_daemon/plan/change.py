@@ -68,8 +68,16 @@ class Reason(StrEnum):
     REJECTED = "rejected by a person"
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One intended write.
+_NOTHING: dict[str, Any] = {}
+
+
+def _nothing() -> dict[str, Any]:
+    """One empty dictionary for all: a first sync plans more than a million memberships, which hold no values."""
+    return _NOTHING
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One intended write. What it holds is never changed.
 
     `subject` is the SIS record whose directory object is written: the person, the school, the section; for memberships
     the container (section or school). `member` is the person or section put in or taken out. `values` are attributes
@@ -81,9 +89,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     kind: ChangeKind
     subject: Ref
     member: Ref | None = None
-    values: dict[str, Any] = {}
-    before: dict[str, Any] = {}
-    beside: dict[str, Any] = {}
+    values: dict[str, Any] = msgspec.field(default_factory=_nothing)
+    before: dict[str, Any] = msgspec.field(default_factory=_nothing)
+    beside: dict[str, Any] = msgspec.field(default_factory=_nothing)
     reason: Reason = Reason.APPEARED
     object_id: str | None = None
 

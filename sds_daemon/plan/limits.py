@@ -122,16 +122,14 @@ def _without(changes: list[Change], left_out: Iterable[Change]) -> list[Change]:
 
 def _moves(changes: list[Change], courses: Mapping[str, str]) -> set[tuple[ChangeKind, Ref, Ref | None]]:
     """Keys of removals whose person is added to another section of the same course: a move, not a loss."""
+    removals = [change for change in changes if change.kind is ChangeKind.REMOVE_MEMBER]
+    leaving = {change.member for change in removals}
     arrivals = {
         (change.member, courses.get(change.subject.sis_id))
         for change in changes
-        if change.kind is ChangeKind.ADD_MEMBER and courses.get(change.subject.sis_id)
+        if change.kind is ChangeKind.ADD_MEMBER and change.member in leaving and courses.get(change.subject.sis_id)
     }
-    return {
-        change.key
-        for change in changes
-        if change.kind is ChangeKind.REMOVE_MEMBER and (change.member, courses.get(change.subject.sis_id)) in arrivals
-    }
+    return {change.key for change in removals if (change.member, courses.get(change.subject.sis_id)) in arrivals}
 
 
 def _counted(change: Change, moves: set[tuple[ChangeKind, Ref, Ref | None]]) -> bool:
