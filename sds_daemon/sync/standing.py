@@ -14,6 +14,7 @@ from loguru import logger
 
 from sds_daemon.config.settings import Profile
 from sds_daemon.store import ProfileState, RunRecord, Store
+from sds_daemon.store.held import WAITING
 from sds_daemon.store.profiles import QUARANTINED as IN_QUARANTINE
 
 PAUSED = "paused"
@@ -48,16 +49,19 @@ class Standing(msgspec.Struct, kw_only=True):
 
 
 def standing(store: Store, profile: Profile, *, working: bool = False) -> Standing:
-    """Read how a profile stands; `working`: a run of it is under way."""
+    """Read how a profile stands; `working`: a run of it is under way. What a person has decided on waits no more."""
     state, last = store.profiles.state(profile.name), telling_run(store, profile.name)
     held = store.held.current(profile.name)
     status = status_of(profile, state, last, working=working)
+    decided = held is not None and held.state != WAITING
+    if status == VALIDATION_ERROR and decided and last is not None and not last.error:
+        status = SUCCESS
     return Standing(
         status=status,
         reason=_reason(status, state, last, enabled=profile.enabled),
         state=state,
         last=last,
-        held_run=held.run_id if held and held.state == "waiting" else None,
+        held_run=held.run_id if held is not None and not decided else None,
     )
 
 

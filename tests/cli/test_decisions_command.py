@@ -41,9 +41,11 @@ def test_approved_while_paused_it_waits_for_the_profile(program: Program, store:
 
 
 def test_rejected(program: Program, store: Store, held: int) -> None:
+    assert "validationError" in program("status", "pilot").out
     ended = program("reject", str(held))
     assert (ended.code, ended.out) == (0, "rejected: 1 changes held for profile pilot\n")
     assert state(store) == "rejected"
+    assert "validationError" not in program("status", "pilot").out, "a person has looked"
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])
