@@ -15,14 +15,18 @@ from sds_daemon.config.settings import SourceSettings
 from sds_daemon.errors import ConfigurationError, SourceError
 from sds_daemon.roster.schools import entries_known_before
 from sds_daemon.sources.base import Finding, Scope, fault, no_progress
+from sds_daemon.sources.powerschool.bulk import BulkReader
 from sds_daemon.sources.powerschool.client import PowerSchoolClient, Session, certificate_fault, tls_context
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.district import Facts, read_facts, read_schools, read_terms
+from sds_daemon.sources.powerschool.grants import explain_refusal
 from sds_daemon.sources.powerschool.pages import read_count
+from sds_daemon.sources.powerschool.reader import V1Reader
 from sds_daemon.sources.powerschool.scope import choosable, schools_in_scope
 from sds_daemon.sources.powerschool.sections import sections_call
 from sds_daemon.sources.powerschool.year import choose_year, years_to_ask
 
+SLOW = "the lead teacher of a section is read alone, and every section costs two calls"
 PATIENCE = 10.0
 EXPIRY_WARNING_DAYS = 30
 
@@ -38,7 +42,7 @@ class _Failed(Exception):
 async def check_source(
     settings: SourceSettings, client: PowerSchoolClient, clock: Clock, scope: Scope | None
 ) -> list[Finding]:
-    """Name, port, TLS, credentials, path, v1 access, and with a scope its schools and year; stops where one fails."""
+    """Name, port, TLS, credentials, path, v1 access, reader, a scope's schools and year; ends where one fails."""
     findings: list[Finding] = []
     try:
         async for finding in _steps(settings, client, clock, scope):
@@ -68,6 +72,7 @@ async def _steps(
     schools = await _answered("v1 access", lambda: read_schools(desk))
     count = len(choosable(schools))
     yield Finding(level="ok", topic="v1 access", message=f"the plugin may read /ws/v1; {count} schools")
+    yield await _answered("reader", lambda: _check_reader(session, settings.reader))
     if scope is not None:
         async for finding in _check_scope(desk, schools, scope, clock, facts):
             yield finding
@@ -143,6 +148,25 @@ async def _hang_up(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except (OSError, TimeoutError):
         return
+
+
+async def _check_reader(session: Session, choice: str) -> Finding:
+    """Which reader a sync would take, and what keeps it from the better one."""
+    if choice == V1Reader.name:
+        return Finding(level="note", topic="reader", message=f'reader = "v1" is set: {SLOW}')
+    refusal = await BulkReader().probe(session)
+    if refusal is None:
+        return Finding(
+            level="ok", topic="reader", message="the plugin's PowerQueries can be read, co-teachers included"
+        )
+    why = await explain_refusal(session, refusal)
+    pinned = choice == BulkReader.name
+    return Finding(
+        level="error" if pinned else "warning",
+        topic="reader",
+        message=why if pinned else f"{why}; until then {SLOW}",
+        remedy=refusal.remedy or "",
+    )
 
 
 def _server(facts: Facts) -> Finding:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 
 from sds_daemon.errors import SourceInvalid
+from sds_daemon.sources.powerschool.queries import QUERY_ROOT
 
 TOKEN_PATH = "/oauth/access_token/"  # noqa: S105 - a path
-QUERY_PATH = "/ws/schema/query/"
 
 
 class ReadOnlyTransport(httpx.AsyncBaseTransport):
@@ -39,4 +39,4 @@ def _reads(method: str, path: str) -> bool:
         return True
     if method != "POST" or ".." in path:
         return False
-    return path == TOKEN_PATH or path.startswith(QUERY_PATH)
+    return path == TOKEN_PATH or path.startswith(QUERY_ROOT)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+QUERY_ROOT = "/ws/schema/query/"
 PREFIX = "org.sdsdaemon.sync.roster."
 
 Arguments = dict[str, int]
@@ -25,7 +26,7 @@ class PowerQuery(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """Where it is called."""
-        return f"/ws/schema/query/{PREFIX}{self.name}"
+        return f"{QUERY_ROOT}{PREFIX}{self.name}"
 
 
 SCHOOLS = PowerQuery("schools", ranged=False, yearly=False)
