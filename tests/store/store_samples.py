@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.store import Link
+from sds_daemon.store import Link, Role, Store
+from sds_daemon.sync.known import Known, Managed
 
 SOURCE = "5d8a1c52-0000-4000-8000-000000000001"
 NOBODY = 65534
@@ -45,6 +46,12 @@ def link(ref: Ref, object_id: str | None = None, **values: Any) -> Link:
         "linked_at": datetime(2026, 9, 1, tzinfo=UTC),
     }
     return Link(ref=ref, object_id=object_id or f"object-{ref.kind}-{ref.sis_id}", **(defaults | values))
+
+
+def managed(store: Store, profile: str) -> Mapping[Ref, frozenset[tuple[Role, Ref]]]:
+    """What is recorded in the containers a profile has linked."""
+    known = Known(store.links(SOURCE, TENANT).heads())
+    return Managed(store.memberships(SOURCE, TENANT).packed(profile), known)
 
 
 def create(ref: Ref, **values: Any) -> Change:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from store_samples import SOURCE, TENANT, link, school, section, student, teacher
+from store_samples import SOURCE, TENANT, link, managed, school, section, student, teacher
 
 from sds_daemon.errors import StateError
 from sds_daemon.roster.records import RecordKind
 from sds_daemon.store import Membership, Role, Store
+from sds_daemon.store.memberships import counted, packed, unpacked
 
 
 def test_a_link_comes_back_whole(store: Store) -> None:
@@ -114,7 +115,7 @@ def test_memberships_are_kept_by_container_and_role(store: Store) -> None:
     assert rows.add(added, 1) == 5
     assert rows.add(added, 2) == 0
     assert rows.count("north") == 5
-    assert rows.by_container("north") == {
+    assert dict(managed(store, "north")) == {
         section(9): {(Role.MEMBER, student(1)), (Role.OWNER, teacher(1)), (Role.MEMBER, teacher(1))},
         school(4): {(Role.SCHOOL_CLASS, section(9)), (Role.SCHOOL_USER, student(1))},
     }
@@ -128,8 +129,8 @@ def test_containers_belong_to_the_profile_that_linked_them(store: Store) -> None
     book, rows = store.links(SOURCE, TENANT), store.memberships(SOURCE, TENANT)
     book.put([link(student(1)), link(section(9)), link(section(10), profile="south")])
     rows.add([Membership(section(n), student(1), Role.MEMBER) for n in (9, 10)], 1)
-    assert set(rows.by_container("north")) == {section(9)}
-    assert set(rows.by_container("south")) == {section(10)}
+    assert set(managed(store, "north")) == {section(9)}
+    assert set(managed(store, "south")) == {section(10)}
     assert rows.count("south") == 1
 
 
@@ -146,8 +147,66 @@ def test_a_district_of_twenty_thousand(store: Store) -> None:
     book.put(link(student(n)) for n in range(20_000))
     book.put(link(section(n)) for n in range(4_800))
     rows.add((Membership(section(n % 4_800), student(n % 20_000), Role.MEMBER) for n in range(120_000)), 1)
-    found = rows.by_container("north")
+    found = rows.packed("north")
     assert len(found) == 4_800
-    assert sum(len(content) for content in found.values()) == 120_000
-    pairs = {id(pair) for content in found.values() for pair in content}
-    assert len(pairs) == 20_000, "a student in six sections is one object in memory"
+    assert sum(map(len, found.values())) == 120_000
+    keys = {head.ref: head.key for head in book.heads()}
+    assert sorted(found[keys[section(0)]]) == sorted(
+        packed(keys[student(n % 20_000)], Role.MEMBER) for n in range(0, 120_000, 4_800)
+    )
+
+
+def test_heads_are_links_without_what_was_written(store: Store) -> None:
+    book = store.links(SOURCE, TENANT)
+    book.put(
+        [
+            link(student(7), "o-7", created=False, rule="mail", licenses_due=True, written={"grade": "05"}),
+            link(section(9), "o-9", profile="south", deleted=True, unread=True),
+        ]
+    )
+    store.links("other", TENANT).put([link(student(8), "o-8")])
+    pupil, group = sorted(book.heads(), key=lambda head: head.ref.kind, reverse=True)
+    assert (pupil.ref, pupil.object_id, pupil.profile, pupil.rule) == (student(7), "o-7", "north", "mail")
+    assert (pupil.created, pupil.licenses_due, pupil.deleted, pupil.unread, pupil.blank) == (
+        False, True, False, False, False,
+    )  # fmt: skip
+    assert (group.profile, group.created, group.deleted, group.unread, group.blank) == ("south", True, True, True, True)
+    assert pupil.key != group.key
+    assert book.heads_of([student(7), student(8), section(10)]) == [pupil]
+
+
+def test_what_was_written_is_given_row_by_row_for_the_own_links_of_a_kind(store: Store) -> None:
+    book = store.links(SOURCE, TENANT)
+    book.put(
+        [
+            link(student(7), written={"grade": "05", "middle_name": None}),
+            link(student(8), created=False),
+            link(student(9), profile="south", written={"grade": "06"}),
+            link(teacher(7), written={"teacher_number": "1"}),
+        ]
+    )
+    found = {sis_id: (created, written) for sis_id, created, written in book.written(RecordKind.STUDENT, "north")}
+    assert found == {"7": (True, {"grade": "05", "middle_name": None}), "8": (False, {})}
+
+
+def test_some_links_are_read_whole(store: Store) -> None:
+    book = store.links(SOURCE, TENANT)
+    whole = [link(student(7), written={"grade": "05"}), link(section(7), written={"course_id": "1"})]
+    book.put([*whole, link(student(8))])
+    assert book.some([student(7), section(7), teacher(7)]) == {one.ref: one for one in whole}
+
+
+def test_containers_of_which_nothing_is_recorded(store: Store) -> None:
+    book, rows = store.links(SOURCE, TENANT), store.memberships(SOURCE, TENANT)
+    book.put([link(ref) for ref in (student(1), section(9), section(10), school(4))])
+    book.put([link(section(11), profile="south")])
+    rows.add([Membership(section(9), student(1), Role.MEMBER)], 1)
+    assert rows.empty_containers("north") == {section(10), school(4)}
+    assert rows.empty_containers("south") == {section(11)}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_member_and_its_role_fit_into_one_number(role: Role) -> None:
+    for key in (1, 2, 2**40, -1, -77):
+        assert unpacked(packed(key, role)) == (key, role)
+        assert counted([packed(key, role)]) == {role: 1}

@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
-from store_samples import SOURCE, TENANT, create, school, section, student, teacher
+from store_samples import SOURCE, TENANT, create, managed, school, section, student, teacher
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.errors import StateError
@@ -56,7 +56,7 @@ def test_an_old_database_is_upgraded_with_its_data(path: Path, clock: FixedClock
         pupil = book.get(student("007"))
         assert pupil is not None
         assert (pupil.written, pupil.licenses_due, pupil.profile) == ({"grade": "05"}, True, "north")
-        assert rows.by_container("north") == {
+        assert dict(managed(store, "north")) == {
             section(9): {(Role.MEMBER, student("007")), (Role.OWNER, teacher(3))},
             school(4): {(Role.SCHOOL_CLASS, section(9))},
         }
