@@ -25,7 +25,7 @@ from sds_daemon.sync.ledger import PasswordFile, RunLedger
 from sds_daemon.sync.matching import match_people
 from sds_daemon.sync.measure import Measure, measure
 from sds_daemon.sync.planner import make_changes, store_matches
-from sds_daemon.sync.recovery import claim_created, recover_creates
+from sds_daemon.sync.recovery import claim_created, claim_unlicensed, recover_creates
 from sds_daemon.sync.relaxing import relaxed
 from sds_daemon.sync.reread import reread_reset
 from sds_daemon.sync.run import Run
@@ -158,6 +158,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
         domains=facts.domains,
     )
     claim_created(match, store, profile.name, licensed_kinds(profile))
+    await claim_unlicensed(match, job.target, licensed_kinds(profile))
     world = World(
         profile=profile,
         snapshot=snapshot,

@@ -68,3 +68,23 @@ def claim_created(match: MatchResult, store: Store, profile: str, licensed_kinds
         else matched
         for matched in match.matched
     ]
+
+
+async def claim_unlicensed(match: MatchResult, target: Target, licensed_kinds: Collection[str]) -> None:
+    """Accounts we made, found by our mark, that hold no licence at all: theirs are to be assigned.
+
+    With a lost database nobody remembers what was due. Only where the profile makes all its accounts is it certain that
+    one with our mark was made by us.
+    """
+    unsure = {
+        matched.object_id: matched.ref
+        for matched in match.matched
+        if matched.rule == ANCHOR_RULE and matched.created and not matched.licenses_due
+        if matched.ref.kind.value in licensed_kinds
+    }
+    plans = await target.plans_of(sorted(unsure)) if unsure else {}
+    bare = {ref for object_id, ref in unsure.items() if object_id in plans and not plans[object_id]}
+    match.matched = [
+        msgspec.structs.replace(matched, licenses_due=matched.licenses_due or matched.ref in bare)
+        for matched in match.matched
+    ]

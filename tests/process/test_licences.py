@@ -83,6 +83,21 @@ def test_assigned_when_a_seat_appears(licensed: Rig) -> None:
     assert licensed.writes_since(mark) == []
 
 
+def test_due_after_a_lost_database_where_an_account_of_ours_has_none(licensed: Rig) -> None:
+    """Nobody remembers whether it was taken by hand or still to come; an account that has one is left alone."""
+    licensed.forget_state()
+    mark = licensed.request_mark()
+    licensed.sync(codes=(0,))
+    assert set(kinds(licensed.writes_since(mark))) == {"POST /users/*/assignLicense"}
+    assert [row["path"].split("/")[-2] for row in licensed.writes_since(mark)] == [
+        licensed.directory().user("s8601@contoso.edu")["id"]
+    ]
+    assert without(licensed) == []
+    mark = licensed.request_mark()
+    licensed.sync(codes=(0,))
+    assert licensed.writes_since(mark) == []
+
+
 def test_never_removed(licensed: Rig) -> None:
     """Neither when the profile names another licence nor when the student is gone from the source."""
     licensed.edit("profiles.district.students", licenses=[STUDENT_ID, FACULTY_ID])
