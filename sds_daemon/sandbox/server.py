@@ -83,6 +83,7 @@ async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningS
             await servers.start()
             yield RunningSandbox(ready, files, powerschool, entra, clock, faults, journal)
         finally:
+            powerschool.schema.stop()
             await servers.stop()
 
 

@@ -69,6 +69,9 @@ async def test_counts_come_alone_and_with_the_rows(plugin: Path) -> None:
         assert (await rig.query(QUERY, pagesize=1, count="true")).json()["count"] == count
         assert (await rig.query(QUERY, pagesize=0, count="true")).json()["count"] == count
         assert "count" not in (await rig.query(QUERY, pagesize=1)).json()
+        await rig.set(count_drift=2)
+        assert (await rig.query(f"{QUERY}/count")).json() == {"count": count + 2}
+        assert (await rig.query(QUERY, pagesize=0, count="true")).json()["count"] == count
 
 
 async def test_no_rows_leave_no_record_key_and_one_row_is_still_a_list(tmp_path: Path) -> None:

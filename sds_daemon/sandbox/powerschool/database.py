@@ -8,9 +8,9 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sds_daemon.sandbox.district import model
 from sds_daemon.sandbox.district.model import District
@@ -20,6 +20,7 @@ from sds_daemon.sandbox.powerschool.oracle_functions import Functions
 from sds_daemon.sandbox.powerschool.oracle_tokens import OracleError
 from sds_daemon.sandbox.powerschool.tables import COLUMNS, DATES, TABLES, TEXTS, Table
 
+_T = TypeVar("_T")
 _INDEXES: Final[dict[str, tuple[str, ...]]] = {
     "schools": ("school_number",),
     "terms": ("id, schoolid", "schoolid"),
@@ -70,6 +71,7 @@ class Database:
         self._connection.execute("CREATE TABLE dual (dummy TEXT)")
         self._connection.execute("INSERT INTO dual VALUES ('X')")
         self._functions = Functions(self._connection, now)
+        self._stopped = False
         self._filled: set[str] = set()
         self._changed: dict[str, set[int]] = {}
         self._generations: Counter[tuple[str, str]] = Counter()
@@ -100,7 +102,7 @@ class Database:
         """The rows of an SQLite statement, of the tables as `refresh` left them. Raises OracleError, even half-way."""
         cursor = self._run(text, binds)
         try:
-            yield from cursor
+            yield from self._unless_stopped(cursor)
         except sqlite3.Error as problem:
             raise self._error(problem) from None
 
@@ -116,6 +118,17 @@ class Database:
             self._rewrite(origin)
         return tuple(self._generations[read] for read in sorted(plan.reads))
 
+    def stop(self) -> None:
+        """Lets whatever another thread is doing here fail, now and from now on."""
+        self._stopped = True
+        self._connection.interrupt()
+
+    def _unless_stopped(self, rows: Iterable[_T]) -> Iterator[_T]:
+        for row in rows:
+            if self._stopped:
+                raise OracleError("ORA-01089: immediate shutdown in progress")
+            yield row
+
     # Filling
 
     def _note(self, table: str, key: int) -> None:
@@ -125,8 +138,8 @@ class Database:
         table = TABLES[name]
         self._connection.execute("BEGIN")
         self._connection.execute(f"DELETE FROM {name}")  # noqa: S608
-        rows = _enrollment_rows(self._district) if name == "cc" else _rows(table, self._district)
-        self._connection.executemany(_insert(table, name), rows)
+        rows: Iterable[Any] = _enrollment_rows(self._district) if name == "cc" else _rows(table, self._district)
+        self._connection.executemany(_insert(table, name), self._unless_stopped(rows))
         for number, columns in enumerate(_INDEXES.get(name, ())):
             self._connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_{number} ON {name} ({columns})")
         self._connection.execute("COMMIT")

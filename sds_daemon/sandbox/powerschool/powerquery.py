@@ -62,9 +62,12 @@ class PowerQueries:
         self._random = random.Random(1)
 
     async def answer(
-        self, request: Request, found: InstalledQuery | None, count: bool, granted: Set[str], absent: Set[str]
+        self, request: Request, found: InstalledQuery | None, drift: int | None, granted: Set[str], absent: Set[str]
     ) -> Response:
-        """The answer to a call of `found` (None for an unknown name); `count` for the path that ends in `/count`."""
+        """The answer to a call of `found` (None for an unknown name).
+
+        `drift` is None but for the path that ends in `/count`; there it is added to the number of rows.
+        """
         try:
             if request.method != "POST":
                 raise Refused(405, f"{request.method} is not allowed on this resource")
@@ -73,8 +76,8 @@ class PowerQueries:
             _check_grants(found, granted)
             call = _call(request, found)
             rendered = await self._rendered(call, absent)
-            if count:
-                return json_response({"count": rendered.count})
+            if drift is not None:
+                return json_response({"count": max(0, rendered.count + drift)})
             return self._page(request.params(), found, rendered)
         except Refused as problem:
             return problem.response

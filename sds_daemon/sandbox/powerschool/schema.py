@@ -52,6 +52,11 @@ class Schema:
             self._queries = PowerQueries(self._tables, self._calendar.today, self.quiet)
         return self._queries
 
+    def stop(self) -> None:
+        """Ends what is being worked out for a query."""
+        if self._database is not None:
+            self._database.stop()
+
     def _local_time(self) -> dt.datetime:
         return self._calendar.now().astimezone(self._calendar.zone)
 
@@ -83,7 +88,8 @@ class Schema:
         if match := _QUERY_PATH.fullmatch(path):
             found = self.installed.queries.get(match["name"])
             granted = settings.granted(self.installed.package.grants)
-            return await self.queries.answer(request, found, bool(match["count"]), granted, settings.absent())
+            drift = settings.count_drift if match["count"] else None
+            return await self.queries.answer(request, found, drift, granted, settings.absent())
         if _VALIDATE_PATH.fullmatch(path) and request.method == "GET":
             return json_response(_validation(self.installed))
         if path == "table" and request.method == "GET":

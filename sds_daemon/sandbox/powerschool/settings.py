@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     school list shows the district office (0) and the graduated students (999999). `token_limit` is the number of token
     requests answered per `token_window`, None for any number. `grants` are fields ("table.field") granted besides those
     of the plugin's access request, `revoked` fields of either that are not; `missing_columns` are columns this server
-    does not have.
+    does not have. `count_drift` is how many rows more a query's `/count` finds than the reading after it.
     """
 
     v1_access: str = "READ"
@@ -62,6 +62,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     grants: list[str] = msgspec.field(default_factory=list)
     revoked: list[str] = msgspec.field(default_factory=list)
     missing_columns: list[str] = msgspec.field(default_factory=list)
+    count_drift: int = 0
 
     @property
     def checks_access_level(self) -> bool:
