@@ -297,7 +297,7 @@ class TestStatus:
         assert standing(rig)["status"] == "success"
 
     def test_in_progress(self, rig: Rig) -> None:
-        slow = {"side": "powerschool", "path": "/student$", "kind": "delay", "seconds": 1000, "times": 1}
+        slow = {"side": "powerschool", "path": r"\.students$", "kind": "delay", "seconds": 1000, "times": 1}
         rig.post("faults", slow)
         process = rig.spawn("sync", PROFILE)
         try:

@@ -28,7 +28,7 @@ def delayed_batch(after: int) -> dict[str, Any]:
     return {**BATCH, "kind": "delay", "seconds": LONG, "times": 1, "after": after}
 
 
-READING = {"side": "powerschool", "path": "section_enrollment$", "kind": "delay", "seconds": LONG, "after": 3}
+READING = {"side": "powerschool", "path": r"\.enrollments$", "kind": "delay", "seconds": LONG}
 LOOKING = {"side": "graph", "path": "^/users/delta$", "kind": "delay", "seconds": LONG}
 NEVER_SENT = {**BATCH, "kind": "reset"}
 REFUSED = {**BATCH, "kind": "status", "status": 429, "headers": {"Retry-After": "600"}}

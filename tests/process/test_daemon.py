@@ -19,7 +19,7 @@ from process.town import flat, school, section, student, teacher
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 DAY = "2026-10-14"
-SLOW_READING = {"side": "powerschool", "path": "/student$", "kind": "delay", "seconds": 200, "times": 1}
+SLOW_READING = {"side": "powerschool", "path": r"\.students$", "kind": "delay", "seconds": 200, "times": 1}
 """A cycle that takes four seconds more."""
 
 

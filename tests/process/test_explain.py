@@ -69,8 +69,8 @@ def test_a_child_in_a_class(town: Rig) -> None:
     assert all(each["ok"] for each in trace["steps"])
     assert trace["answer"] == f"student 8301 is in the class of section {LED}"
     read = step(trace, "read")[1]
-    assert f"/ws/v1/section/{LED}/section_enrollment: 5 students, read whole" in read
-    assert f"/ws/v1/school/{SCHOOL}/student brought it (run 1; 4 of 4 rows)" in read
+    assert "/ws/schema/query/org.sdsdaemon.sync.roster.enrollments: 5 students, read whole" in read
+    assert "/ws/schema/query/org.sdsdaemon.sync.roster.students brought it (run 1; 4 of 4 rows)" in read
     assert "username@contoso.edu=userPrincipalName" in step(trace, "matched")[1]
     assert "1 done" in step(trace, "answer")[1]
     by_name = explain(town, "s8301@contoso.edu", "--section", str(LED))

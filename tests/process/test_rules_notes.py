@@ -37,6 +37,7 @@ def drop(section: int, index: int = 0) -> dict[str, Any]:
 
 
 def test_a_list_that_could_not_be_read_removes_nobody_while_everything_else_goes_on(rig: Rig) -> None:
+    rig.edit("sources.powerschool", reader="v1")
     rig.sync()
     before = State.of(rig)
     rig.change_school(
