@@ -89,11 +89,11 @@ def listen() -> Callable[[], None]:
     original = GraphTransport.request
 
     @functools.wraps(original)
-    async def request(self: GraphTransport, method: str, url: str, content: bytes | None = None) -> Any:
+    async def request(self: GraphTransport, method: str, url: str, content: bytes | None = None, **more: Any) -> Any:
         below = url.removeprefix(self.cloud.base)
         if below.startswith("/"):
             check(method, below, None if content is None else json.loads(content))
-        return await original(self, method, url, content)
+        return await original(self, method, url, content, **more)
 
     GraphTransport.request = request  # type: ignore[method-assign]
     return functools.partial(setattr, GraphTransport, "request", original)

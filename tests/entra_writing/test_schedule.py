@@ -30,6 +30,7 @@ from sds_daemon.plan.change import ChangeKind as K
 from sds_daemon.plan.change import Result as R
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.targets.entra.batch import Answer, Item
+from sds_daemon.targets.entra.classes import chunk_size
 
 EXIST = "One or more added object references already exist for the following modified properties: 'members'."
 DENIED = ("Insufficient privileges to complete the operation.", "Authorization_RequestDenied")
@@ -66,9 +67,9 @@ async def test_fewest_requests_for_a_first_sync() -> None:
     bench = Bench()
     await bench.apply(small_school(students=45, classes=3, attach=False))
     adds = bench.executor.sent("PATCH", "/groups/")
-    assert len(adds) == 3 * 3  # 1 owner and 46 members: 20 + 20 + 7
+    assert len(adds) == 3 * 3  # 1 owner and 46 members: 18 + 18 + 11
     assert all(sum(map(len, binds(item))) <= 20 for item in adds)
-    assert sorted(item.adds for item in adds) == [7] * 3 + [20] * 6
+    assert sorted(item.adds for item in adds) == [11] * 3 + [18] * 6
     assert len(bench.executor.sent("POST", "/education/users")) == 46
     assert len(bench.executor.items) == 46 + 1 + 3 + 9 + 3  # people, school, classes, members, looks at the address
 
@@ -82,8 +83,8 @@ async def test_owners_and_teachers_go_first() -> None:
     owners, members = binds(first)
     assert [url.rsplit("/", 1)[1] for url in owners] == ["t1"]
     assert members[0].endswith("/t1")
-    assert len(members) == 19
-    assert len(binds(second)[1]) == 12
+    assert len(members) == 17
+    assert len(binds(second)[1]) == 14
 
 
 async def test_a_class_waits_for_a_teacher_and_for_nobody_else() -> None:
@@ -108,10 +109,10 @@ async def test_a_full_request_leaves_while_others_are_still_awaited() -> None:
     changes += [create_user(student(99)), link(K.ADD_MEMBER, section(1), student(99))]
     running = asyncio.create_task(bench.apply(changes))
     await quiet(bench)
-    assert [item.adds for item in bench.executor.sent("PATCH", "/groups/g1")] == [20]
+    assert [item.adds for item in bench.executor.sent("PATCH", "/groups/g1")] == [18]
     bench.executor.release()
     await running
-    assert [item.adds for item in bench.executor.sent("PATCH", "/groups/g1")] == [20, 11]
+    assert [item.adds for item in bench.executor.sent("PATCH", "/groups/g1")] == [18, 13]
 
 
 async def test_school_attachments_do_not_wait_for_classes() -> None:
@@ -225,8 +226,20 @@ async def test_first_members_ride_along_where_groups_are_made() -> None:
     bench = Bench(class_api="groups")
     await bench.apply(small_school(students=45, classes=2, attach=False))
     creates = bench.executor.sent("POST", "/groups")
-    assert [item.adds for item in creates] == [20, 20]
-    assert sorted(item.adds for item in bench.executor.sent("PATCH", "/groups/")) == [7, 7, 20, 20]
+    assert [item.adds for item in creates] == [18, 18]
+    assert sorted(item.adds for item in bench.executor.sent("PATCH", "/groups/")) == [11, 11, 18, 18]
+
+
+@pytest.mark.parametrize("total", range(1, 120))
+def test_references_go_in_as_few_requests_as_can_be_and_in_threes_where_that_costs_none(total: int) -> None:
+    sizes: list[int] = []
+    while sum(sizes) < total:
+        sizes.append(chunk_size(total - sum(sizes)))
+    assert sum(sizes) == total
+    assert max(sizes) <= 20
+    assert len(sizes) == -(-total // 20)
+    if total <= 18 * (len(sizes) - 1) + 20:
+        assert sum(-(-size // 3) for size in sizes) == -(-total // 3)
 
 
 async def test_a_rider_who_is_gone_does_not_keep_the_class_from_being_made() -> None:

@@ -97,6 +97,11 @@ class ClassStrand(Strand):
     def _size(self) -> int:
         return sum(map(len, self._queues))
 
+    @property
+    def _enough(self) -> bool:
+        """Whether those who are there make a request, with regard to those who are still to come."""
+        return not self._waiting or self._size >= chunk_size(self._size + self._waiting)
+
     def ready(self) -> bool:
         """Whether the class can be made or written now, or enough people are there for a request."""
         if self._restore is not None:
@@ -104,13 +109,13 @@ class ClassStrand(Strand):
         if self._make is not None:
             return self._can_make()
         if self._waiting:
-            return self._update is not None or self._size >= MULTI_ADD
+            return self._update is not None or self._enough
         return self._update is not None or self._size > 0 or bool(self._removals)
 
     def _can_make(self) -> bool:
         if self._wants_owner and not self._queues[0]:
             return self._owners_waiting == 0
-        return not self._rides_along() or self._size >= MULTI_ADD or self._waiting == 0
+        return not self._rides_along() or self._enough
 
     def _rides_along(self) -> bool:
         """Whether the first members go with the create."""
@@ -204,11 +209,12 @@ class ClassStrand(Strand):
 
     def _take(self) -> list[Add]:
         """The next request's additions, owners first: a full one, or what there is when nobody more is to come."""
-        if self._waiting and self._size < MULTI_ADD:
+        if not self._enough:
             return []
+        size = chunk_size(self._size + self._waiting)
         chunk: list[Add] = []
         for queue in self._queues:
-            chunk += [queue.popleft() for _ in range(min(len(queue), MULTI_ADD - len(chunk)))]
+            chunk += [queue.popleft() for _ in range(min(len(queue), size - len(chunk)))]
         return chunk
 
     async def _add(self, group_id: str, chunk: list[Add]) -> None:
@@ -285,6 +291,17 @@ class ClassStrand(Strand):
         for change in kept:
             self._removals.remove(change)
             self.done(change, Result.DEPENDENT)
+
+
+def chunk_size(total: int) -> int:
+    """How many of so many references go into the next request.
+
+    As few requests as can be; where that leaves a choice, a multiple of three: it may be that three references cost as
+    much as one request.
+    """
+    requests = -(-total // MULTI_ADD)
+    thirds = MULTI_ADD - MULTI_ADD % 3
+    return min(total, thirds if total - thirds <= MULTI_ADD * (requests - 1) else MULTI_ADD)
 
 
 def _removals(changes: Sequence[Change]) -> deque[Change]:

@@ -14,7 +14,7 @@ from sds_daemon.errors import SdsError, TargetError, TargetRefused, TargetUnreac
 from sds_daemon.targets.entra import wire
 from sds_daemon.targets.entra.batch import Answer, Item
 from sds_daemon.targets.entra.errors import GraphError, Problem, classify
-from sds_daemon.targets.entra.governor import Governor, Lane
+from sds_daemon.targets.entra.governor import Governor, Lane, Priority
 from sds_daemon.targets.entra.queue import Entry, WaitingLine
 from sds_daemon.targets.entra.transport import GraphTransport, Reply, Unanswered, refusal, retry_after
 
@@ -57,6 +57,7 @@ class BatchExecutor:
         self._stop = stop
         self._horizon = lag_horizon
         self._scale = min(1.0, lag_horizon / 900.0)
+        self._low = lane.priority is Priority.BULK
         self._limit = in_flight
         self._line = WaitingLine()
         self._delayed: dict[Entry, asyncio.TimerHandle] = {}
@@ -224,7 +225,7 @@ class BatchExecutor:
     async def _reply(self, items: list[Item], chain: bool) -> Reply:
         if items[0].alone:
             return await self._transport.request(items[0].method, items[0].url)
-        return await self._transport.post_batch(wire.encode_batch(items, chain=chain))
+        return await self._transport.post_batch(wire.encode_batch(items, chain=chain), low=self._low)
 
     async def _sort(self, entries: list[Entry], reply: Reply, started: float) -> None:
         if entries[0].item.alone:

@@ -1,8 +1,9 @@
 """One governor per app and tenant: who may write, and when.
 
 A token bucket as Graph publishes it (Graph docs: throttling limits): 3,000 writes per 150 s, the bucket as large as
-the quota, and 3,500 resource units per 10 s (the smallest tenant class). What a request costs is partly unknown: see
-`costs.py`. The governor never predicts a wait longer than it must, and takes every hint Graph gives.
+the quota, and resource units by the tenant's size; the largest is assumed until Graph refuses for want of units. What a
+request costs is partly unknown: see `costs.py`. The governor never predicts a wait longer than it must, and takes every
+hint Graph gives.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 WINDOW = 150.0
 PUBLISHED_QUOTA = 3000
 UNITS_WINDOW = 10.0
-PUBLISHED_UNITS = 3500
+PUBLISHED_UNITS = (8000, 5000, 3500)
+"""Resource units in UNITS_WINDOW by the tenant's size: more than 500 users, 50 to 500, fewer (same page)."""
 RESERVE = 0.01
 """Share of the bucket never spent: answers and requests are not equally long under way."""
 
@@ -76,8 +78,9 @@ class Governor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.costs = CostBook(float(quota), quota / window)
-        self._unit_capacity = quota / PUBLISHED_QUOTA * PUBLISHED_UNITS
-        self._unit_rate = self._unit_capacity / (UNITS_WINDOW * window / WINDOW)
+        self._unit_factor = quota / PUBLISHED_QUOTA
+        self._unit_window = UNITS_WINDOW * window / WINDOW
+        self._size = 0
         self._units = self._unit_capacity
         self._monotonic = monotonic
         self._sleep = sleep
@@ -87,6 +90,14 @@ class Governor:
         self._order = 0
         self._pump: asyncio.Task[None] | None = None
         self._lanes: set[Lane] = set()
+
+    @property
+    def _unit_capacity(self) -> float:
+        return self._unit_factor * PUBLISHED_UNITS[self._size]
+
+    @property
+    def _unit_rate(self) -> float:
+        return self._unit_capacity / self._unit_window
 
     def join(self, lane: Lane) -> None:
         """Open a lane: it starts level with the others, so that a newcomer neither waits for them nor starves them."""
@@ -118,6 +129,8 @@ class Governor:
     def answered(self, sent: Sequence[Item], answers: Sequence[Answer]) -> None:
         """Learn from the answers to one batch: throttle headers, refusals, Retry-After."""
         self._refill()
+        if any(answer.status == 429 and _is_units(answer.headers) for answer in answers):
+            self._size = min(self._size + 1, len(PUBLISHED_UNITS) - 1)
         for answer in answers:
             self._observe_refusal(answer)
         used = [u for u in (_percentage(a.headers) for a in answers) if u is not None]

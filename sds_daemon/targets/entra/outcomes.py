@@ -72,6 +72,8 @@ def decide(kind: ChangeKind, answer: Answer, *, hide: Iterable[str] = ()) -> Dec
 
 def outcome(change: Change, answer: Answer) -> Outcome:
     """`decide` for a change, with the status of the answer."""
+    if answer.ok:
+        return Outcome(change=change, result=Result.DONE, status=answer.status)
     decision = decide(change.kind, answer, hide=personal_values(change))
     return Outcome(
         change=change, result=decision.result, code=decision.code, detail=decision.detail, status=answer.status

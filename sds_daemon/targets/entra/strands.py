@@ -173,6 +173,7 @@ class Pool:
         self._running: set[asyncio.Task[None]] = set()
         self._parked = 0
         self._failure: BaseException | None = None
+        self._idle = asyncio.Event()
 
     def put(self, strand: Strand) -> None:
         """Queue a strand that is ready."""
@@ -184,7 +185,8 @@ class Pool:
         """Return when nothing is ready and nothing runs. Raises what a strand raised, after the others ended."""
         self._fill()
         while self._running:
-            await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
+            self._idle.clear()
+            await self._idle.wait()
         if self._failure is not None:
             raise self._failure
 
@@ -218,6 +220,8 @@ class Pool:
         if not task.cancelled() and task.exception() is not None:
             self._failure = self._failure or task.exception()
         self._fill()
+        if not self._running:
+            self._idle.set()
 
     async def cancel(self) -> None:
         """End what runs, for a caller that is itself being cancelled."""

@@ -7,7 +7,7 @@ import random
 import re
 import ssl
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +36,8 @@ LONGEST_ANSWER = 300.0
 """Seconds from the request to the answer's last byte."""
 READ_ATTEMPTS = 6
 _JSON = {"Content-Type": "application/json"}
+_LOW = {"x-ms-throttle-priority": "low"}
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -168,23 +170,28 @@ class GraphTransport:
             await self.pause(attempt, retry_after(reply.headers))
         raise AssertionError("the loop returns")
 
-    async def request(self, method: str, url: str, content: bytes | None = None) -> Reply:
+    async def request(
+        self, method: str, url: str, content: bytes | None = None, *, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Reply:
         """One request, repeated only where Graph refuses the token (once).
 
         Raises TargetUnreachable with `sent` telling whether Graph may have seen it (see `Unanswered`), TargetError of
         the token, TargetInvalid for a redirect and for an answer above MAX_BODY.
         """
         url = self._absolute(url)
-        reply = await self._send(method, url, content)
+        reply = await self._send(method, url, content, headers)
         if reply.status == 401 and classify(reply.error).problem is Problem.TOKEN:
             await self.renew_token(reply.token_number)
-            reply = await self._send(method, url, content)
+            reply = await self._send(method, url, content, headers)
         return reply
 
-    async def post_batch(self, content: bytes) -> Reply:
-        """POST /$batch."""
+    async def post_batch(self, content: bytes, *, low: bool = False) -> Reply:
+        """POST /$batch. `low`: this can wait, should Graph have to shed load (Graph docs: throttling).
+
+        That the priority of a batch is its items' is not documented; they carry none of their own.
+        """
         self.counts.batches += 1
-        return await self.request("POST", f"{self.cloud.base}/$batch", content)
+        return await self.request("POST", f"{self.cloud.base}/$batch", content, headers=_LOW if low else _NO_HEADERS)
 
     async def pause(self, attempt: int, wait: float | None) -> None:
         """Wait Retry-After seconds, or an exponential back-off with jitter (0.5 s doubling to 30 s)."""
@@ -223,12 +230,12 @@ class GraphTransport:
             )
         return request
 
-    async def _send(self, method: str, url: str, content: bytes | None) -> Reply:
+    async def _send(self, method: str, url: str, content: bytes | None, more: Mapping[str, str]) -> Reply:
         token = await self._tokens.token()
         if token != self._token:
             self._token, self._token_number = token, self._token_number + 1
         number = self._token_number
-        headers = {"Authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4())}
+        headers = {"Authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4()), **more}
         if content is not None:
             headers |= _JSON
         request = self._client.build_request(method, url, content=content, headers=headers)
