@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sds_daemon.errors import StateError
 from sds_daemon.sources.powerschool import rows as module
 from sds_daemon.sources.powerschool.normalise import Malformed
 from sds_daemon.sources.powerschool.queries import CourseRecord
@@ -84,6 +86,14 @@ def test_a_document_that_ends_too_early_is_none(cut: int) -> None:
 def test_what_is_no_answer_is_refused(body: bytes) -> None:
     with pytest.raises(Malformed):
         read(spooled(body))
+
+
+def test_a_full_disk_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("w+b", buffering=8))
+    spool = Spool()
+    with pytest.raises(StateError, match=r"cannot be kept in .*TMPDIR"):
+        spool.write(b"x" * 100)
+    spool.close()
 
 
 def test_the_digest_is_that_of_the_bytes_whatever_the_pieces() -> None:

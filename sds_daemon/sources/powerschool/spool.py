@@ -5,10 +5,25 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
+
+from sds_daemon.errors import StateError
 
 ROW_MARK = b'"id":'
 """Once in every row, since each query names its row's id so. No text can hold it: a quote in a text is escaped."""
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.tempdir or "the temporary folder"
+        raise StateError(
+            f"what PowerSchool answers cannot be kept in {folder}: {error.strerror or error}",
+            remedy="make room there, or name another folder in the environment variable TMPDIR",
+        ) from error
 
 
 class Spool:
@@ -18,7 +33,8 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=1 << 20)  # noqa: SIM115 - its life is the spool's
+        with _room():
+            self._file: IO[bytes] = tempfile.TemporaryFile(buffering=1 << 20)  # noqa: SIM115 - its life is the spool's
         self._hash = hashlib.blake2b(digest_size=32)
         self._ends: list[int] = []
         self._tail = b""
@@ -27,8 +43,9 @@ class Spool:
         self.rows = 0
 
     def write(self, piece: bytes) -> None:
-        """Adds to the current document."""
-        self._file.write(piece)
+        """Adds to the current document. Raises StateError where there is no room."""
+        with _room():
+            self._file.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
         seen = self._tail + piece
@@ -59,7 +76,8 @@ class Spool:
         """The bytes of one document from its beginning, `step` at a time."""
         start = self._ends[number - 1] if number else 0
         left = self._ends[number] - start
-        self._file.seek(start)
+        with _room():
+            self._file.seek(start)
         while left > 0:
             piece = self._file.read(min(step, left))
             if not piece:
@@ -76,7 +94,9 @@ class Spool:
 
     def close(self) -> None:
         """Give the space back. May be called twice."""
-        self._file.close()
+        with suppress(OSError):  # what is buffered is not wanted any more
+            self._file.close()
 
     def __del__(self) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):
+            self.close()
