@@ -8,21 +8,23 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from sds_daemon.clock import Clock
 from sds_daemon.config.settings import Profile
 from sds_daemon.errors import ConfigurationError, Interrupted, SdsError, TargetRefused
 from sds_daemon.plan.change import Result
 from sds_daemon.roster.records import RecordKind, Snapshot
 from sds_daemon.sources.base import Unchanged
-from sds_daemon.store import Lease, SourceStop
+from sds_daemon.store import Directory, Lease, Links, SourceStop
 from sds_daemon.store.safety import APPROVED
 from sds_daemon.sync.adoption import adopt_anchored, recall_written, record_found_memberships
+from sds_daemon.sync.aside import aside
 from sds_daemon.sync.focus import Focus, narrow
-from sds_daemon.sync.gate import gate, keep_held, refuse_many_issues
+from sds_daemon.sync.gate import Kept, gate, keep_held, refuse_many_issues
 from sds_daemon.sync.hand_edits import heed_hand_edits, report_drift
 from sds_daemon.sync.job import Decision, Job, refuse_paused, scope_of
 from sds_daemon.sync.known import Known
 from sds_daemon.sync.ledger import PasswordFile, RunLedger
-from sds_daemon.sync.matching import match_people
+from sds_daemon.sync.matching import MatchResult, match_people
 from sds_daemon.sync.measure import Measure, measure
 from sds_daemon.sync.planner import make_changes, store_matches
 from sds_daemon.sync.recovery import claim_created, claim_unlicensed, recover_creates
@@ -148,16 +150,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     job.progress("matching", 0, None)
     if not job.preview:
         await recover_creates(job.target, store, links, job.clock, profile.name, licensed_kinds(profile))
-    known = Known(links.heads())
-    match = match_people(
-        snapshot,
-        profile,
-        links=known,
-        directory=directory,
-        source_uuid=snapshot.source_uuid,
-        domains=facts.domains,
-    )
-    claim_created(match, store, profile.name, licensed_kinds(profile))
+    known, match = await aside(matched, job, snapshot, facts, links, directory)
     await claim_unlicensed(match, job.target, licensed_kinds(profile))
     world = World(
         profile=profile,
@@ -172,17 +165,13 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
         blocked=set(),
         suspended=measured.suspended,
     )
-    store_matches(world, job.clock)
-    adopt_anchored(world, job.clock)
+    await aside(adopt, world, job.clock)
     await reread_reset(world, job.target, run.id)
     await recall_written(world, job.target)
     strange = await record_found_memberships(world, job.target, run.id)
     await heed_hand_edits(world, job.target, job.clock)
-    world.load_managed()
     job.progress("planning", 0, None)
-    changes, unproved = make_changes(world)
-    plan = gate(world, changes, unproved, first_sync=measured.first_sync)
-    kept = keep_held(store, profile, run.id, plan)
+    kept = await aside(planned, job, run.id, world, first_sync=measured.first_sync)
     run.notices += kept.notices
     if not job.preview:
         run.notices += report_drift(world, store, strange)
@@ -197,6 +186,37 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     return decision if job.only is None else narrowed(job.only, decision)
 
 
+def matched(
+    job: Job, snapshot: Snapshot, facts: TenantFacts, links: Links, directory: Directory
+) -> tuple[Known, MatchResult]:
+    """All links, and who is who in the snapshot."""
+    known = Known(links.heads())
+    match = match_people(
+        snapshot,
+        job.profile,
+        links=known,
+        directory=directory,
+        source_uuid=snapshot.source_uuid,
+        domains=facts.domains,
+    )
+    claim_created(match, job.store, job.profile.name, licensed_kinds(job.profile))
+    return known, match
+
+
+def adopt(world: World, clock: Clock) -> None:
+    """Link what was matched, and what carries our mark."""
+    store_matches(world, clock)
+    adopt_anchored(world, clock)
+
+
+def planned(job: Job, run_id: int, world: World, *, first_sync: bool) -> Kept:
+    """All changes, through the gates, beside what is held."""
+    world.load_managed()
+    changes, unproved = make_changes(world)
+    plan = gate(world, changes, unproved, first_sync=first_sync)
+    return keep_held(job.store, job.profile, run_id, plan)
+
+
 def narrowed(focus: Focus, decision: Decision) -> Decision:
     """The decision for one record alone. Raises UsageError for a record nobody knows."""
     approved = decision.release.changes if decision.release is not None else []
@@ -209,10 +229,7 @@ def narrowed(focus: Focus, decision: Decision) -> Decision:
 async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     """Store the plan, write it, and accept the snapshot as the new measure, unless the rest was left alone."""
     plan, profile = decision.plan, job.profile
-    job.store.runs.record_plan(run.id, plan.changes)
-    job.store.runs.record_plan(run.id, plan.skipped, "skipped")
-    job.store.runs.record_plan(run.id, [*decision.held_beside, *plan.held], "held")
-    record_sightings(decision.world, plan, job.store, run.id)
+    await aside(record, job, run.id, decision)
     ledger = RunLedger(
         store=job.store,
         clock=job.clock,
@@ -240,6 +257,15 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
         if job.store.source_stops.current(profile.name) is not None:
             job.store.source_stops.end(profile.name)
     _compare_mail(run, profile, ledger)
+
+
+def record(job: Job, run_id: int, decision: Decision) -> None:
+    """Store the plan, and what was seen of the records it concerns."""
+    runs, plan = job.store.runs, decision.plan
+    runs.record_plan(run_id, plan.changes)
+    runs.record_plan(run_id, plan.skipped, "skipped")
+    runs.record_plan(run_id, [*decision.held_beside, *plan.held], "held")
+    record_sightings(decision.world, plan, job.store, run_id)
 
 
 def licensed_kinds(profile: Profile) -> frozenset[str]:
