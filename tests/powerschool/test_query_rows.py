@@ -89,7 +89,8 @@ def test_what_is_no_answer_is_refused(body: bytes) -> None:
 
 
 def test_a_full_disk_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("w+b", buffering=8))
+    full = Path("/dev/full").open("w+b", buffering=8)  # noqa: SIM115 - the spool closes it
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
     spool = Spool()
     with pytest.raises(StateError, match=r"cannot be kept in .*TMPDIR"):
         spool.write(b"x" * 100)
