@@ -133,6 +133,41 @@ def test_a_full_read_speaks_by_silence_once_it_is_whole(rows: Memberships, cache
     assert absent(rows, clock) == {ROWS[2], ROWS[4]}, "class 2 was not in the read: it is deleted, not emptied"
 
 
+def test_a_full_read_does_not_miss_who_was_linked_while_it_ran(
+    rows: Memberships, cache: Directory, store: Store, clock: FixedClock
+) -> None:
+    """Another profile makes an account and puts it into a class between two pages of the read."""
+    cache.begin_full("groups")
+    cache.observe_members([MembersSeen(id="object-section-2", relation="members", present=ids([student(1)]))])
+    store.links(SOURCE, TENANT).put([link(student(77))])
+    rows.add([Membership(section(1), student(77), Role.MEMBER)], finished_run(store, clock))
+    cache.observe_members(
+        [
+            MembersSeen(id=GROUP, relation="members", present=ids([*PUPILS, teacher(1), student(77)])),
+            MembersSeen(id=GROUP, relation="owners", present=ids([teacher(1)])),
+        ]
+    )
+    cache.end("groups", "delta")
+    clock.advance(LAG + timedelta(minutes=1))
+    assert absent(rows, clock) == set()
+
+
+def test_a_member_shown_and_taken_back_in_one_full_read_is_out(
+    rows: Memberships, cache: Directory, clock: FixedClock
+) -> None:
+    """Delta pages repeat themselves; a later row wins."""
+    cache.begin_full("groups")
+    cache.observe_members(
+        [
+            MembersSeen(id=GROUP, relation="members", present=ids([*PUPILS, teacher(1)])),
+            MembersSeen(id=GROUP, relation="owners", present=ids([teacher(1)])),
+        ]
+    )
+    cache.observe_members([MembersSeen(id=GROUP, relation="members", removed=ids(PUPILS[1:2]))])
+    cache.end("groups", "delta")
+    assert absent(rows, clock) == {ROWS[1]}
+
+
 def test_a_full_read_broken_off_says_nothing(rows: Memberships, cache: Directory, clock: FixedClock) -> None:
     cache.begin_full("groups")
     cache.observe_members([MembersSeen(id=GROUP, relation="members", present=ids(PUPILS[:1]))])
