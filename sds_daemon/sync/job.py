@@ -60,12 +60,12 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Footing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a decision started from. `reads`: what the target had been asked by then. `notices`: what the comparison
-    with the accepted snapshot had to say."""
+    """Where a decision started from. `requests`: how many of each sort the target had been sent by then. `notices`:
+    what the comparison with the accepted snapshot had to say."""
 
     at: datetime
     ground: Ground
-    reads: int
+    requests: tuple[int, ...]
     notices: list[str]
 
 

@@ -66,9 +66,13 @@ def footing_of(job: Job, facts: TenantFacts, source_uuid: str, notices: list[str
     return Footing(
         at=job.clock.now(),
         ground=ground_of(job, facts, source_uuid),
-        reads=job.target.counts().reads,
+        requests=_requests(job),
         notices=list(notices),
     )
+
+
+def _requests(job: Job) -> tuple[int, ...]:
+    return msgspec.structs.astuple(job.target.counts())
 
 
 def settled_by(job: Job, run_id: int, decision: Decision) -> str:
@@ -81,7 +85,7 @@ def settled_by(job: Job, run_id: int, decision: Decision) -> str:
         and not decision.plan.changes
         and decision.release is None
         and not job.accept_shrink
-        and job.target.counts().reads == footing.reads
+        and _requests(job) == footing.requests
         and ground_of(job, world.facts, world.source_uuid) == footing.ground
         and job.store.baselines.get(name) == decision.baseline
         and job.store.source_stops.current(name) is None
