@@ -105,7 +105,11 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands the request to the script."""
         path = scope["path"] + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
-        answer = self.script.handle(httpx.Request(scope["method"], f"http://script{path}"))
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        answer = self.script.handle(httpx.Request(scope["method"], f"http://script{path}", content=body))
         headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() != b"content-length"]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
@@ -114,7 +118,15 @@ class Server:
 class World:
     """One event loop, one server, and a state in which the district was synced once."""
 
-    def __init__(self, folder: Path, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: Callable[[Coroutine[Any, Any, Any]], Any],
+        first: Callable[[], Script],
+        later: Callable[[], Script],
+        reader: str,
+    ) -> None:
+        self._first, self._later, self._reader = first, later, reader
         self.server = Server()
         self._folder = folder
         self._run = run
@@ -130,11 +142,11 @@ class World:
         self._run(serve())
         self._synced = MemoryDirectory()
         with Store.open(self._folder / "first.db", FixedClock(NOW)) as store:
-            summary = self._cycle(store, self._synced, district())
+            summary = self._cycle(store, self._synced, self._first())
             assert isinstance(summary, RunSummary), summary
             store.backup(self._folder / "synced.db")
         with self.again() as then:
-            then.cycle(a_day_later())
+            then.cycle(self._later())
             self.expected = then.directory
 
     def stop(self) -> None:
@@ -158,7 +170,7 @@ class World:
             self.server.script = script
             clock = FixedClock(NOW)
             options = {"sleep": Sleeper(), "jitter": random.Random(1)}
-            source = PowerSchoolSource(source_settings(self.server.url), clock, **options)
+            source = PowerSchoolSource(source_settings(self.server.url, reader=self._reader), clock, **options)
             job = Job(
                 profile=PROFILE,
                 source=source,
@@ -188,10 +200,15 @@ class Moment:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[World]:
-    """A world in a loop of its own."""
+def running(
+    folder: Path,
+    first: Callable[[], Script] = district,
+    later: Callable[[], Script] = a_day_later,
+    reader: str = "v1",
+) -> Iterator[World]:
+    """A world in a loop of its own, with what the server says on the first day and on the next."""
     with asyncio.Runner() as runner:
-        world = World(folder, runner.run)
+        world = World(folder, runner.run, first, later, reader)
         try:
             world.start()
             yield world

@@ -143,6 +143,7 @@ def make_section_rows(desk: Desk, batches: Collection[Batch], schools: Mapping[s
     """The usable sections of the year at these schools."""
     found: dict[str, SectionRow] = {}
     received: Counter[str] = Counter()
+    doubled: set[str] = set()
     for row in rows_of(batches, SectionRecord):
         if row.school not in schools:
             continue
@@ -154,8 +155,10 @@ def make_section_rows(desk: Desk, batches: Collection[Batch], schools: Mapping[s
             continue
         if parsed.id in found:
             desk.problem(Ref(RecordKind.SECTION, parsed.id), IssueCode.DUPLICATE_SIS_ID, _twice(place))
+            doubled |= {row.school, found[parsed.id].school_id}
         found.setdefault(parsed.id, parsed.value)
     file_parts(desk, Resource.SECTIONS, schools, batches, received)
+    desk.unprove(Resource.SECTIONS, doubled, _twice("section list"))
     return list(found.values())
 
 
@@ -179,14 +182,22 @@ def _section(row: SectionRecord) -> Row:
 
 
 def make_staff(desk: Desk, batches: Collection[Batch], schools: Mapping[str, School]) -> dict[str, StaffRow]:
-    """The people of these schools and those who teach a section there, by staff id."""
+    """The people of these schools and those who teach a section there, by staff id.
+
+    An id with two meanings has none: whom a section names by it is not known.
+    """
     staff: dict[str, StaffRow] = {}
     received: Counter[str] = Counter()
+    doubled: set[str] = set()
     for row in rows_of(batches, StaffRecord):
         received[row.school] += 1
-        staff.update({found.id: found for found in staff_row(desk, _staff(row))})
+        for found in staff_row(desk, _staff(row)):
+            if staff.setdefault(found.id, found) != found:
+                doubled.add(found.id)
+    for staff_id in sorted(doubled):
+        desk.problem(Ref(RecordKind.TEACHER, f"staff {staff_id}"), IssueCode.DUPLICATE_SIS_ID, _twice("staff list"))
     file_parts(desk, Resource.STAFF, schools, batches, received)
-    return staff
+    return {staff_id: row for staff_id, row in staff.items() if staff_id not in doubled}
 
 
 def _staff(row: StaffRecord) -> Row:
@@ -206,13 +217,15 @@ def _staff(row: StaffRecord) -> Row:
 class StudentMaker:
     """Students from their rows: by the short way where every field is plain, else by v1's.
 
-    `enrolled`: those whom a section names; of the others only active students of the schools count.
+    `enrolled`: those whom a section names; of the others only active students of the schools count. `doubted`: schools
+    with a student whose id came with another row as well.
     """
 
     def __init__(
         self, desk: Desk, schools: Mapping[str, School], students: Students, enrolled: Collection[str]
     ) -> None:
         self.received: Counter[str] = Counter()
+        self.doubted: set[str] = set()
         self._desk = desk
         self._schools = {school: school for school in schools}
         self._students = students
@@ -228,10 +241,17 @@ class StudentMaker:
             if not wanted and row.id not in self._enrolled:
                 continue
             student = self._plain(row, status) if status is not None else None
-            if student is not None:
+            if self._students.met(row.id):
+                self._note_doubled(row)
+            elif student is not None:
                 self._students.file(student)
             else:
                 file_student(self._desk, self._students, _student(row), "", f"student list of school {row.school}")
+
+    def _note_doubled(self, row: StudentRecord) -> None:
+        earlier = self._students.taken.get(row.id)
+        self.doubted |= {row.school} if earlier is None else {row.school, earlier.school_id}
+        self._desk.problem(Ref(RecordKind.STUDENT, row.id), IssueCode.DUPLICATE_SIS_ID, _twice("student list"))
 
     def _plain(self, row: StudentRecord, status: str) -> Student | None:
         """The student, None where a field needs a closer look."""

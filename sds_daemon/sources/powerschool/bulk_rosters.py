@@ -67,7 +67,7 @@ class RosterMaker:
     def _open(self, section_id: str) -> tuple[list[str] | None, dict[tuple[str, str], bool]]:
         section = self._sections.get(section_id)
         if section is None:
-            self.homeless += not section_id.isdigit()
+            self.homeless += not is_id(section_id)
             return None, {}
         return self._members.setdefault(section_id, []), self._verdicts.setdefault(section.term.id, {})
 
@@ -111,25 +111,32 @@ def seat_students(
     for section_id, rows in maker.received.items():
         received[sections[section_id].school_id] += rows
     file_parts(desk, Resource.ENROLLMENTS, schools, batches, received)
-    for school in schools:
-        part = desk.proof.part(Resource.ENROLLMENTS, school)
-        if part is not None and maker.homeless:
-            part.problem = f"{maker.homeless} enrollments name a section that cannot be read"
+    if maker.homeless:
+        reason = f"{maker.homeless} enrollments name a section that cannot be read"
+        desk.unprove(Resource.ENROLLMENTS, schools, reason)
     for section_id, reason in maker.gaps.items():
         desk.gap(Resource.ENROLLMENTS, sections[section_id].school_id, section_id, reason)
 
 
 def add_co_teachers(
-    desk: Desk, sections: dict[str, Section], batches: Collection[Batch], staff: Mapping[str, StaffRow], today: date
+    desk: Desk,
+    sections: dict[str, Section],
+    schools: Mapping[str, School],
+    batches: Collection[Batch],
+    staff: Mapping[str, StaffRow],
+    today: date,
 ) -> None:
     """Adds to `sections` the teachers besides the lead: in the role of a lead or co-teacher, on today's date.
 
     Before its term begins the section's first day counts. One who cannot be read is a gap in the proof of the
-    school's sections; a role of the district's own is told once and gives nothing.
+    school's sections, and one in a section that cannot be read makes those of all schools unproved; a role of the
+    district's own is told once and gives nothing.
     """
     entries: dict[str, set[RosterEntry]] = {}
+    homeless = 0
     for row in rows_of(batches, SectionTeacherRecord):
         section = sections.get(row.section)
+        homeless += not is_id(row.section)
         if section is None or not _teaches(desk, section, row, today):
             continue
         person = staff.get(row.staff)
@@ -143,9 +150,10 @@ def add_co_teachers(
         others = sorted(entry for entry in found if entry.teacher_id not in leads)
         sections[section_id] = msgspec.structs.replace(section, teachers=(*section.teachers, *others))
     doubt = next((batch.reason for batch in batches if batch.reason), None)
-    for part in desk.proof.parts if doubt else ():
-        if part.resource is Resource.SECTIONS:
-            part.problem = doubt
+    if doubt is None and homeless:
+        doubt = f"{homeless} assignments of teachers name a section that cannot be read"
+    if doubt is not None:
+        desk.unprove(Resource.SECTIONS, schools, doubt)
 
 
 def _teaches(desk: Desk, section: Section, row: SectionTeacherRecord, today: date) -> bool:

@@ -108,6 +108,12 @@ class Desk:
             part.problem = part.reason
             part.gaps = {**part.gaps, sub_part: reason}
 
+    def unprove(self, resource: Resource, schools: Collection[str], reason: str) -> None:
+        """Makes the filed parts of these schools unproved as a whole; one that is so already keeps its reason."""
+        for part in self.proof.parts:
+            if part.resource is resource and part.school_id in schools:
+                part.problem = part.reason or reason
+
     def note_doubled(self, listing: Listing, kind: RecordKind, place: str) -> None:
         """Files the ids that the server went on listing twice."""
         for identity in () if listing.settled else listing.doubled:

@@ -27,13 +27,15 @@ STUDENT_EXPANSIONS = "school_enrollment,contact_info,demographics"
 async def read_staff(desk: Desk, schools: Collection[str], leads: Iterable[str]) -> dict[str, StaffRow]:
     """The staff of these schools, and by id whoever leads a section without being listed; by staff id.
 
-    The lists hold active staff only; a lead teacher may be listed at a school out of scope. Raises SourceError.
+    The lists hold active staff only; a lead teacher may be listed at a school out of scope, and one whose id comes with
+    several rows is asked for by id as well. Raises SourceError.
     """
 
     async def of_school(school_id: str) -> list[StaffRow]:
         call = desk.call("staff", f"/ws/v1/school/{school_id}/staff", root="staffs", expansions=STAFF_EXPANSIONS)
         listing = await desk.read(Resource.STAFF, school_id, call)
-        return [row for raw in listing.rows for row in staff_row(desk, raw)]
+        unclear = () if listing.settled else listing.doubled
+        return [row for raw in listing.rows for row in staff_row(desk, raw) if row.id not in unclear]
 
     async def by_id(staff_id: str) -> list[StaffRow]:
         answer = await desk.session.find(f"/ws/v1/staff/{staff_id}", {"expansions": STAFF_EXPANSIONS})
@@ -137,6 +139,10 @@ class Students:
             self.absences[student.id] = Absence.OTHER_SCHOOL
         else:
             self.taken[student.id] = student
+
+    def met(self, student_id: str) -> bool:
+        """Whether a row of this student was seen before."""
+        return student_id in self.taken or student_id in self.absences or student_id in self.unusable
 
     def absent(self, ids: Collection[str]) -> dict[str, Absence]:
         """Why those of `ids` are not taken who are not."""
