@@ -23,6 +23,8 @@ import httpx
 import msgspec
 
 TASKS = 16
+TRIES = 12
+WAIT = 0.25
 BATCH = 20
 CONNECTIONS = 8
 SOURCE_CALLS = 4
@@ -91,13 +93,26 @@ async def spread(jobs: Iterable[Job]) -> list[Any]:
 
     async def work() -> None:
         for place, job in waiting:
-            try:
-                results[place] = await job()
-            except Exception as error:  # noqa: BLE001 - whatever the SDK raises is what its user gets
-                results[place] = error
+            results[place] = await persist(job)
 
     await asyncio.gather(*(work() for _ in range(TASKS)))
     return [results[place] for place in sorted(results)]
+
+
+async def persist(job: Job) -> Any:
+    """A job's result, or its last error.
+
+    The SDK repeats what was throttled, but neither what came in the way of another write to the same object (409) nor
+    what is not visible yet (404): its user finds that out and adds this.
+    """
+    for attempt in range(TRIES):
+        try:
+            return await job()
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises is what its user gets
+            if getattr(error, "response_status_code", None) not in (404, 409) or attempt == TRIES - 1:
+                return error
+        await asyncio.sleep(WAIT)
+    return None
 
 
 class OneByOne:
@@ -116,7 +131,9 @@ class OneByOne:
         sections = {row["dcid"]: row for row in self._district["sections"] if row["school"] in schools}
         classes = await self._stage({key: self._class(row) for key, row in sections.items()})
         await self._stage(self._school_members(schools, people, sections, classes))
-        await self._stage(self._members(people, classes))
+        await self._stage(self._members(people, classes, "section_teachers", "owners"))
+        await self._stage(self._members(people, classes, "section_teachers", "members"))
+        await self._stage(self._members(people, classes, "enrollments", "members"))
         return {"lost": self.lost}
 
     async def _stage(self, jobs: dict[Any, Job]) -> dict[Any, Any]:
@@ -187,21 +204,22 @@ class OneByOne:
             jobs["class", key] = self._reference(builder, f"education/classes/{made}")
         return jobs
 
-    def _members(self, people: Any, classes: Any) -> dict[Any, Job]:
-        users = {row["dcid"]: row["user"] for row in self._district["staff"]}
-        jobs: dict[Any, Job] = {}
-        for row in self._district["section_teachers"]:
-            made, person = classes.get(row["section"]), people.get(("teacher", users.get(row["staff"])))
-            if made and person:
-                group = self._graph.groups.by_group_id(made)
-                jobs["owner", made, person] = self._reference(group.owners.ref, f"users/{person}")
-                jobs["member", made, person] = self._reference(group.members.ref, f"users/{person}")
-        for row in self._district["enrollments"]:
-            made, person = classes.get(row["section"]), people.get(("student", row["student"]))
-            if made and person and not row["dropped"]:
-                builder = self._graph.groups.by_group_id(made).members.ref
-                jobs["member", made, person] = self._reference(builder, f"users/{person}")
-        return jobs
+    def _members(self, people: Any, classes: Any, table: str, relation: str) -> dict[Any, Job]:
+        """One class after the other in turn, so that the tasks seldom write to one class at once."""
+        users = {row["dcid"]: ("teacher", row["user"]) for row in self._district["staff"]}
+        wanted: dict[str, dict[str, Job]] = {}
+        for row in self._district[table]:
+            key = users.get(row["staff"]) if table == "section_teachers" else ("student", row["student"])
+            group, person = classes.get(row["section"]), people.get(key)
+            if group and person and self._lasts(row):
+                builder = getattr(self._graph.groups.by_group_id(group), relation).ref
+                wanted.setdefault(group, {})[person] = self._reference(builder, f"users/{person}")
+        turns = [(turn, group, person) for group, jobs in wanted.items() for turn, person in enumerate(jobs)]
+        return {(group, person): wanted[group][person] for _, group, person in sorted(turns, key=lambda each: each[0])}
+
+    def _lasts(self, row: dict[str, Any]) -> bool:
+        end = row.get("exit_date") or row["end_date"]
+        return not row.get("dropped") and str(end) > time.strftime("%Y-%m-%d")
 
     def _reference(self, builder: Any, path: str) -> Job:
         from msgraph.generated.models.reference_create import ReferenceCreate

@@ -24,6 +24,14 @@ def table(title: str, rows: Sequence[Row]) -> None:
         print("  ".join(line).rstrip())
 
 
+def markdown(rows: Sequence[Row], names: Mapping[str, str]) -> str:
+    """Rows as a table for the documentation; `names` maps the keys to show to their headings."""
+    left = {key for key in names if any(isinstance(row.get(key), str) for row in rows)}
+    lines = [list(names.values()), ["---" if key in left else "---:" for key in names]]
+    lines += [[shown(row.get(key)) for key in names] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _column(name: str, values: Sequence[Any]) -> list[str]:
     """Two lines of heading, a rule and the values, padded to one width."""
     head, _, tail = name.rpartition(" ") if len(name) > 7 else ("", "", name)
