@@ -29,7 +29,7 @@ UNCHANGED = {
     "wall ratio": "ratio", "peak MB": "peak MB", "resident MB": "resident MB",
 }  # fmt: skip
 CHANGED = {
-    "case": "case", "changes": "changes", "CPU s": "CPU s", "beyond full": "CPU s per 1,000 changes beyond a full cycle",
+    "case": "case", "changes": "changes", "CPU s": "CPU s", "beyond full": "CPU s per 1,000 beyond a full cycle",
     "wall s": "wall s",
 }  # fmt: skip
 STEADY = {"case": "case", "cycles": "cycles", "early MB": "early MB", "late MB": "late MB", "most MB": "most MB"}
