@@ -592,3 +592,14 @@ async def test_a_list_that_no_school_has_fails_the_read() -> None:
         script.overrides[f"/ws/v1/school/{school}/student"] = lambda _request: error(404, "no")
     with pytest.raises(SourceMissing, match="student"):
         await read(script)
+
+
+async def test_whom_a_staff_id_means_that_came_twice_is_asked_for() -> None:
+    script = Script()
+    script.tables["school/3/staff"] = [staff(67, 65), staff(67, 64)]
+    script.singles["staff/67"] = staff(67, 64)
+    assert (await read(script)).sections["51"].teachers == (RosterEntry("64"),)
+    del script.singles["staff/67"]
+    snapshot = await read(script)
+    assert snapshot.sections["51"].teachers == ()
+    assert "cannot be read" in (snapshot.proof.doubt(Resource.SECTIONS, "3", "51") or "")
