@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import ssl
 import sys
 import time
@@ -243,12 +244,14 @@ async def paging(tenant: Tenant) -> dict[str, Any]:
         select=["id", "userPrincipalName", "mail", "mailNickname", "displayName", "givenName", "surname"], top=999
     )
     async with sdk(tenant) as client:
+        cpu, wall = time.process_time(), time.perf_counter()
         page = await client.users.get(request_configuration=RequestConfiguration(query_parameters=parameters))
         users = len(page.value)
         while page.odata_next_link:
             page = await client.users.with_url(page.odata_next_link).get()
             users += len(page.value)
-    return {"users": users}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"users": users, "cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "peak": peak}
 
 
 async def bare(tenant: Tenant, batches: int) -> dict[str, Any]:
