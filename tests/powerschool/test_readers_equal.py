@@ -124,7 +124,9 @@ async def test_some_of_the_schools(sandbox: Sandbox) -> None:
     everything = await read(sandbox, "powerquery")
     section = next(each for each in everything.sections.values() if each.school_id == str(third))
     guest = next(each for each in everything.students.values() if each.school_id not in (str(first), str(third)))
-    sandbox.change({"op": "enroll", "student": int(guest.id), "section": int(section.id)})
+    shared = next(each for each in everything.students.values() if each.school_id == str(first))
+    for student in (guest, shared):  # the shared one comes with both ranges of schools
+        sandbox.change({"op": "enroll", "student": int(student.id), "section": int(section.id)})
     v1, bulk = await read_both(sandbox, Scope(schools=("7001", "school 7003")))
     assert set(bulk.schools) == {str(first), str(third)}
     assert bulk.absences == {guest.id: Absence.OTHER_SCHOOL}

@@ -201,7 +201,7 @@ async def _make(desk: Desk, frame: Frame, batches: Batches, scope: Scope) -> Sna
     )
     staff = make_staff(desk, batches[queries.STAFF], schools)
     assign_teachers(desk, sections, leads, staff)
-    add_co_teachers(desk, sections, schools, batches[queries.SECTION_TEACHERS], staff, today)
+    add_co_teachers(desk, sections, batches[queries.SECTION_TEACHERS], staff, today)
     teachers = merge_teachers(desk, schools, sections, staff)
     if not scope.people_only:
         await _seat_all(desk, sections, frame, batches[queries.ENROLLMENTS])
@@ -227,7 +227,7 @@ async def _make_students(
         maker.take(rows)
         await _breathe(desk)
     file_parts(desk, Resource.STUDENTS, frame.schools, batches, maker.received)
-    desk.unprove(Resource.STUDENTS, maker.doubted, "a student's id is listed more than once")
+    desk.unprove(Resource.STUDENTS, "a student's id is listed more than once", maker.doubted)
     students.absences.update(dict.fromkeys(students.unexplained(enrolled), Absence.UNKNOWN))
     return dict(sorted(students.taken.items())), students.absent(enrolled)
 

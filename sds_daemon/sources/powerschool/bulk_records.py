@@ -36,6 +36,7 @@ from sds_daemon.sources.powerschool.wire import (
     parse_course,
     parse_school,
     parse_section,
+    parse_student,
 )
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -158,7 +159,7 @@ def make_section_rows(desk: Desk, batches: Collection[Batch], schools: Mapping[s
             doubled |= {row.school, found[parsed.id].school_id}
         found.setdefault(parsed.id, parsed.value)
     file_parts(desk, Resource.SECTIONS, schools, batches, received)
-    desk.unprove(Resource.SECTIONS, doubled, _twice("section list"))
+    desk.unprove(Resource.SECTIONS, _twice("section list"), doubled)
     return list(found.values())
 
 
@@ -242,13 +243,17 @@ class StudentMaker:
                 continue
             student = self._plain(row, status) if status is not None else None
             if self._students.met(row.id):
-                self._note_doubled(row)
+                self._compare(row, student)
             elif student is not None:
                 self._students.file(student)
             else:
                 file_student(self._desk, self._students, _student(row), "", f"student list of school {row.school}")
 
-    def _note_doubled(self, row: StudentRecord) -> None:
+    def _compare(self, row: StudentRecord, student: Student | None) -> None:
+        """One who belongs to one range of schools and sits in a class of another comes twice, and alike."""
+        again = student if student is not None else parse_student(_student(row), "").value
+        if self._students.says_the_same(row.id, again):
+            return
         earlier = self._students.taken.get(row.id)
         self.doubted |= {row.school} if earlier is None else {row.school, earlier.school_id}
         self._desk.problem(Ref(RecordKind.STUDENT, row.id), IssueCode.DUPLICATE_SIS_ID, _twice("student list"))

@@ -113,18 +113,13 @@ def seat_students(
     file_parts(desk, Resource.ENROLLMENTS, schools, batches, received)
     if maker.homeless:
         reason = f"{maker.homeless} enrollments name a section that cannot be read"
-        desk.unprove(Resource.ENROLLMENTS, schools, reason)
+        desk.unprove(Resource.ENROLLMENTS, reason)
     for section_id, reason in maker.gaps.items():
         desk.gap(Resource.ENROLLMENTS, sections[section_id].school_id, section_id, reason)
 
 
 def add_co_teachers(
-    desk: Desk,
-    sections: dict[str, Section],
-    schools: Mapping[str, School],
-    batches: Collection[Batch],
-    staff: Mapping[str, StaffRow],
-    today: date,
+    desk: Desk, sections: dict[str, Section], batches: Collection[Batch], staff: Mapping[str, StaffRow], today: date
 ) -> None:
     """Adds to `sections` the teachers besides the lead: in the role of a lead or co-teacher, on today's date.
 
@@ -153,7 +148,7 @@ def add_co_teachers(
     if doubt is None and homeless:
         doubt = f"{homeless} assignments of teachers name a section that cannot be read"
     if doubt is not None:
-        desk.unprove(Resource.SECTIONS, schools, doubt)
+        desk.unprove(Resource.SECTIONS, doubt)
 
 
 def _teaches(desk: Desk, section: Section, row: SectionTeacherRecord, today: date) -> bool:

@@ -108,10 +108,11 @@ class Desk:
             part.problem = part.reason
             part.gaps = {**part.gaps, sub_part: reason}
 
-    def unprove(self, resource: Resource, schools: Collection[str], reason: str) -> None:
-        """Makes the filed parts of these schools unproved as a whole; one that is so already keeps its reason."""
+    def unprove(self, resource: Resource, reason: str, schools: Collection[str] | None = None) -> None:
+        """Makes the filed parts of these schools (None: of all) unproved as a whole; one that is so already keeps its
+        reason."""
         for part in self.proof.parts:
-            if part.resource is resource and part.school_id in schools:
+            if part.resource is resource and (schools is None or part.school_id in schools):
                 part.problem = part.reason or reason
 
     def note_doubled(self, listing: Listing, kind: RecordKind, place: str) -> None:

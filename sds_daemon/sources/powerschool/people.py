@@ -133,16 +133,27 @@ class Students:
 
     def file(self, student: Student) -> None:
         """Takes a student, or notes why not."""
-        if student.status not in self.statuses:
-            self.absences[student.id] = Absence.INACTIVE
-        elif student.school_id not in self._schools:
-            self.absences[student.id] = Absence.OTHER_SCHOOL
-        else:
+        absence = self._absence(student)
+        if absence is None:
             self.taken[student.id] = student
+        else:
+            self.absences[student.id] = absence
+
+    def _absence(self, student: Student) -> Absence | None:
+        if student.status not in self.statuses:
+            return Absence.INACTIVE
+        return None if student.school_id in self._schools else Absence.OTHER_SCHOOL
 
     def met(self, student_id: str) -> bool:
         """Whether a row of this student was seen before."""
         return student_id in self.taken or student_id in self.absences or student_id in self.unusable
+
+    def says_the_same(self, student_id: str, student: Student | None) -> bool:
+        """Whether a further row of a student met before (None: unusable) tells nothing else than the first."""
+        if student is None:
+            return student_id in self.unusable
+        absence = self._absence(student)
+        return self.absences.get(student_id) is absence if absence else self.taken.get(student_id) == student
 
     def absent(self, ids: Collection[str]) -> dict[str, Absence]:
         """Why those of `ids` are not taken who are not."""
