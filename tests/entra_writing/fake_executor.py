@@ -65,6 +65,7 @@ class FakeExecutor:
         self.peak = 0
         self.overlaps: list[str] = []
         self.births: list[str] = []
+        self.ripening = 0.0
         self.before_send: Callable[[Sequence[Item]], None] = lambda items: None
         self._numbers = count(1)
 
@@ -151,6 +152,7 @@ class Bench:
                 advance(timedelta(seconds=seconds))
             await asyncio.sleep(0)
 
+        pool = Pool(ripening=lambda: self.executor.ripening)
         builders = GraphServiceClient(request_adapter=GraphRequestAdapter(AnonymousAuthenticationProvider()))
         context = Context(
             requests=Requests(builders, ROOT, education=self.education, class_api=self.class_api),
@@ -165,10 +167,10 @@ class Bench:
                 stop=lambda: self.stop,
                 sleep=sleep,
             ),
-            objects=Objects(self.ledger, schedule.coming(changes)),
+            objects=Objects(self.ledger, schedule.coming(changes), pool.later),
             licenses=Licenses(self.skus),
             clock=self.clock,
-            pool=Pool(),
+            pool=pool,
             stop=lambda: self.stop,
             refusals=Refusals(),
             ages=Ages(self.executor.send, self.executor.born),

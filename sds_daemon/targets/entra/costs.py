@@ -85,6 +85,10 @@ class CostBook:
         wanted = min(self.capacity, cost + reserve * self.capacity)
         return max(0.0, (wanted - self.level) / self.rate)
 
+    def room(self, reserve: float) -> float:
+        """Writes that can be booked at once and leave `reserve` (a share) in the bucket."""
+        return max(0.0, self.level - reserve * self.capacity)
+
     def book(self, items: Sequence[Item]) -> float:
         """Take the items out of the bucket; returns what they cost as far as is believed."""
         for hypothesis in self.hypotheses:

@@ -23,6 +23,9 @@ BATCH = 20
 FAILURES = 8
 """How often a request is repeated that failed for no reason of its own (5xx, no answer)."""
 CLASHES = 12
+RIPENING = 15.0
+FREE_LIMIT = 2
+"""How many times as many batches are in flight once calls under /education are known not to use the write quota."""
 OUTAGE = 7
 """Failed batches in a row after which the tenant counts as unreachable; with the back-off, about a minute."""
 POLL = 0.25
@@ -63,6 +66,7 @@ class BatchExecutor:
         self._delayed: dict[Entry, asyncio.TimerHandle] = {}
         self._posting: set[asyncio.Task[None]] = set()
         self._births: dict[str, float] = {}
+        self._invisible = 0.0
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._streak = 0
@@ -89,6 +93,14 @@ class BatchExecutor:
         age = 0.0 if at is None else max(0.0, (self._transport.clock.now() - at).total_seconds())
         if age < self._horizon:
             self._births[object_id] = asyncio.get_running_loop().time() - age
+
+    @property
+    def ripening(self) -> float:
+        """Seconds to leave new objects alone: half as long again as one was seen not to be visible; 0 at first.
+
+        A request that comes too early costs as many writes as one that is carried out.
+        """
+        return min(1.5 * self._invisible, RIPENING * self._scale)
 
     async def drain(self) -> None:
         """Return when nothing is queued, delayed or in flight."""
@@ -148,9 +160,10 @@ class BatchExecutor:
         A full one whenever there is a place in flight; a partial one only while fewer than two are under way, because
         more is about to join it. Where all that waits writes to one object, a chain of such items.
         """
-        if len(self._posting) >= self._limit or self._now() < self._resume_at:
+        free = self._has_free()
+        if len(self._posting) >= self._limit * (FREE_LIMIT if free else 1) or self._now() < self._resume_at:
             return []
-        entries = self._line.take(BATCH)
+        entries = (self._affordable() if free else []) or self._line.take(BATCH)
         if not entries or len(entries) == BATCH:
             return entries
         if len(entries) < BATCH // 4:
@@ -163,18 +176,32 @@ class BatchExecutor:
             return []
         return entries
 
+    def _affordable(self) -> list[Entry]:
+        """What the write quota has room for now, a few to a batch, filled up with calls that do not use it.
+
+        A few: what they cost may be learned only from their answers.
+        """
+        costly = self._line.take(BATCH // 4, education=False)
+        fitting = self._governor.fitting([entry.item for entry in costly])
+        self._line.put_back(costly[fitting:])
+        return costly[:fitting] + self._line.take(BATCH - fitting, education=True)
+
     async def _admitted(self, entries: list[Entry]) -> bool:
-        """Wait for the governor; False when the run was stopped meanwhile."""
+        """Wait for the governor; False when the run was stopped meanwhile, or there is something that need not wait."""
         items = [entry.item for entry in entries]
         if self._governor.admit_now(self._lane, items):
             return True
         turn = asyncio.ensure_future(self._governor.admit(self._lane, items))
         while not turn.done():
-            await asyncio.wait({turn}, timeout=POLL)
-            if not turn.done() and self._halted():
+            await asyncio.wait({turn}, timeout=POLL * max(self._scale, 0.1))
+            if not turn.done() and (self._halted() or self._has_free()):
                 turn.cancel()
                 return False
         return True
+
+    def _has_free(self) -> bool:
+        """Whether there is something to send that does not use the write quota."""
+        return self._governor.education_free and self._line.has_ready(education=True)
 
     def _top_up(self, entries: list[Entry]) -> None:
         if _is_chain(entries):
@@ -294,6 +321,7 @@ class BatchExecutor:
             self._repeat_or_lose(entry, answer.status, answer)
         elif problem is Problem.LAG:
             entry.lags += 1
+            self._invisible = max(self._invisible, self._age(entry.item))
             self._later(entry, min(60.0, 2.0**entry.lags))
         elif problem in (Problem.CONCURRENCY, Problem.TRANSIENT) and entry.clashes < CLASHES:
             entry.clashes += 1
@@ -359,6 +387,10 @@ class BatchExecutor:
         self._line.release(entry)
         answer.attempts = entry.sends
         _finish(entry, answer)
+
+    def _age(self, item: Item) -> float:
+        """Seconds since the youngest object of an item was made."""
+        return self._now() - max(self._births.get(name, 0.0) for name in item.objects | item.needs)
 
     def _young(self, item: Item) -> frozenset[str]:
         oldest = self._now() - self._horizon

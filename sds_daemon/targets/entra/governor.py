@@ -123,8 +123,23 @@ class Governor:
         await future
 
     def admit_now(self, lane: Lane, items: Sequence[Item]) -> bool:
-        """Book more items if they may be sent at once, nobody else waiting."""
-        return not self._waiters and self._try(lane, items)
+        """Book more items if they may be sent at once: they cost nothing, or nobody else waits."""
+        return (not self._waiters or not self.costs.believed.cost(items)) and self._try(lane, items)
+
+    @property
+    def education_free(self) -> bool:
+        """Whether calls under /education are believed to be outside the write quota."""
+        return not self.costs.believed.education
+
+    def fitting(self, items: Sequence[Item]) -> int:
+        """How many of these, from the first on, the write quota has room for now."""
+        self._refill()
+        room = self.costs.room(RESERVE) if not self._waiters and not self.paused() else 0.0
+        for number, item in enumerate(items):
+            room -= self.costs.believed.cost([item])
+            if room < 0:
+                return number
+        return len(items)
 
     def answered(self, sent: Sequence[Item], answers: Sequence[Answer]) -> None:
         """Learn from the answers to one batch: throttle headers, refusals, Retry-After."""

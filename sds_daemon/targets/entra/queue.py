@@ -10,13 +10,17 @@ from sds_daemon.targets.entra.batch import Answer, Item
 
 
 class Entry:
-    """An item on its way. `sends` counts posts, `lags` and `clashes` the repeats for these reasons."""
+    """An item on its way. `sends` counts posts, `lags` and `clashes` the repeats for these reasons.
 
-    __slots__ = ("clashes", "failures", "future", "item", "lags", "sends", "tokens")
+    `number`: its turn.
+    """
+
+    __slots__ = ("clashes", "failures", "future", "item", "lags", "number", "sends", "tokens")
 
     def __init__(self, item: Item, future: asyncio.Future[Answer]) -> None:
         self.item = item
         self.future = future
+        self.number = 0
         self.sends = 0
         self.lags = 0
         self.clashes = 0
@@ -28,11 +32,13 @@ class WaitingLine:
     """First come, first served, except that an item waits for those before it that write to the same object.
 
     Items without a busy object are in `ready`; the others are parked in a line per object. An object that became free
-    while it has a line is `ripe`: the head of that line goes before `ready`.
+    while it has a line is `ripe`: the head of that line goes before `ready`. Calls under /education can be taken apart
+    from the others: these may be limited by a quota that those do not use.
     """
 
     def __init__(self) -> None:
-        self._ready: deque[Entry] = deque()
+        self._ready: dict[bool, deque[Entry]] = {False: deque(), True: deque()}
+        self._number = 0
         self._parked: dict[str, deque[Entry]] = {}
         self._ripe: deque[str] = deque()
         self._busy: set[str] = set()
@@ -43,7 +49,9 @@ class WaitingLine:
 
     def add(self, entry: Entry) -> None:
         """At the end."""
-        self._ready.append(entry)
+        self._number += 1
+        entry.number = self._number
+        self._ready[entry.item.education].append(entry)
         self._count += 1
 
     def put_back(self, entries: Iterable[Entry]) -> None:
@@ -52,20 +60,36 @@ class WaitingLine:
             self._free(entry)
             name = next(iter(entry.item.objects), None)
             if name is None:
-                self._ready.appendleft(entry)
+                self._ready[entry.item.education].appendleft(entry)
             else:
                 self._parked.setdefault(name, deque()).appendleft(entry)
                 self._ripe.appendleft(name)
             self._count += 1
 
-    def take(self, limit: int) -> list[Entry]:
-        """Up to `limit` entries whose objects are free; these are busy until `release`."""
+    def take(self, limit: int, *, education: bool | None = None) -> list[Entry]:
+        """Up to `limit` entries whose objects are free; these are busy until `release`. `education`: only such."""
         taken: list[Entry] = []
-        while self._ripe and len(taken) < limit:
-            self._take_head(self._ripe.popleft(), taken)
-        while self._ready and len(taken) < limit:
-            self._take(self._ready.popleft(), taken)
+        for _ in range(len(self._ripe)):
+            if len(taken) == limit:
+                break
+            name = self._ripe.popleft()
+            line = self._parked.get(name)
+            if education is not None and line and line[0].item.education is not education:
+                self._ripe.append(name)
+            else:
+                self._take_head(name, taken)
+        while len(taken) < limit and (ready := self._next(education)):
+            self._take(ready.popleft(), taken)
         return taken
+
+    def _next(self, education: bool | None) -> deque[Entry] | None:
+        """The line whose turn it is; None: nothing is ready."""
+        lines = [line for which, line in self._ready.items() if line and education in (None, which)]
+        return min(lines, key=lambda line: line[0].number) if lines else None
+
+    def has_ready(self, *, education: bool) -> bool:
+        """Whether something of this kind waits for nothing in the line."""
+        return bool(self._ready[education])
 
     def followers(self, entry: Entry, limit: int) -> list[Entry]:
         """Up to `limit` entries parked behind a taken one that write to exactly the same objects, in order."""
@@ -87,8 +111,10 @@ class WaitingLine:
 
     def clear(self) -> list[Entry]:
         """Take everything out."""
-        everything = [*self._ready, *(entry for line in self._parked.values() for entry in line)]
-        self._ready.clear()
+        parked = (entry for line in self._parked.values() for entry in line)
+        everything = [*self._ready[False], *self._ready[True], *parked]
+        for line in self._ready.values():
+            line.clear()
         self._parked.clear()
         self._ripe.clear()
         self._count = 0

@@ -9,7 +9,7 @@ from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.targets.entra.classes import ClassStrand
 from sds_daemon.targets.entra.people import PersonStrand
 from sds_daemon.targets.entra.schools import SchoolStrand
-from sds_daemon.targets.entra.strands import Context
+from sds_daemon.targets.entra.strands import Context, member_of
 
 MAKING = frozenset(
     {
@@ -42,7 +42,7 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
     try:
         for strand in _strands(changes, ctx):
             strand.start()
-        await ctx.pool.drain()
+        await ctx.pool.drain(lambda: ctx.stopping)
     except BaseException:
         await ctx.pool.cancel()
         raise
@@ -54,10 +54,12 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
 
 
 def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:
-    """One strand per object: teachers' first, since classes wait for them."""
-    work: dict[Ref, list[Change]] = {}
+    """One strand per object: teachers' first, since classes wait for them, then students' class by class."""
+    work: dict[Ref, list[Change]] = {
+        member_of(change): [] for change in changes if change.kind is ChangeKind.ADD_MEMBER
+    }
     for change in changes:
         work.setdefault(change.subject, []).append(change)
     first = {RecordKind.SCHOOL: 0, RecordKind.TEACHER: 1, RecordKind.SECTION: 3, RecordKind.STUDENT: 2}
-    order = sorted(work, key=lambda ref: first[ref.kind])
+    order = sorted((ref for ref in work if work[ref]), key=lambda ref: first[ref.kind])
     return [_STRANDS[ref.kind](ctx, ref, work[ref]) for ref in order]

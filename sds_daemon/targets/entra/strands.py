@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -36,6 +37,10 @@ RUNNING = 200
 """Strands under way at once: enough to fill the batches in flight and the next ones."""
 
 
+POLL = 0.25
+"""Seconds after which `stop` is looked at again while nothing runs."""
+
+
 class Urgency(IntEnum):
     """Which ready strand goes first. Schools have the longest chains of writes to one object."""
 
@@ -48,6 +53,10 @@ class Executor(Protocol):
     """What strands need of the batch executor."""
 
     failure: SdsError | None
+
+    @property
+    def ripening(self) -> float:
+        """Seconds to leave new objects alone."""
 
     async def send(self, item: Item) -> Answer:
         """The final answer."""
@@ -62,8 +71,10 @@ class Objects:
     `lack` tells why a record has no object: DEPENDENT, or DEFERRED when its making was put off.
     """
 
-    def __init__(self, ledger: Ledger, coming: set[Ref]) -> None:
+    def __init__(self, ledger: Ledger, coming: set[Ref], later: Callable[[Callable[[], None]], None]) -> None:
+        """`later` calls back when what is new now may be used."""
         self._ledger = ledger
+        self._later = later
         self._coming = coming
         self._ids: dict[Ref, str | None] = {}
         self._deferred: set[Ref] = set()
@@ -95,8 +106,16 @@ class Objects:
         self._coming.discard(ref)
         made = outcome.object_id if outcome.result in (Result.DONE, Result.ALREADY) else None
         self._ids[ref] = made
-        for tell in self._waiting.pop(ref, ()):
-            tell(made)
+        waiting = self._waiting.pop(ref, ())
+        if made is None:
+            _tell(waiting, None)
+        elif waiting:
+            self._later(partial(_tell, waiting, made))
+
+
+def _tell(waiting: Iterable[Callable[[str | None], None]], object_id: str | None) -> None:
+    for tell in waiting:
+        tell(object_id)
 
 
 class Context(msgspec.Struct, kw_only=True, eq=False):
@@ -167,8 +186,10 @@ class Strand(ABC):
 class Pool:
     """Runs ready strands, a bounded number at a time, the urgent ones first."""
 
-    def __init__(self, limit: int = RUNNING) -> None:
+    def __init__(self, limit: int = RUNNING, ripening: Callable[[], float] = lambda: 0.0) -> None:
         self._limit = limit
+        self._ripening = ripening
+        self._timers: set[asyncio.TimerHandle] = set()
         self._ready: dict[Urgency, deque[Strand]] = {urgency: deque() for urgency in Urgency}
         self._running: set[asyncio.Task[None]] = set()
         self._parked = 0
@@ -181,14 +202,39 @@ class Pool:
         self._ready[strand.urgency].append(strand)
         self._fill()
 
-    async def drain(self) -> None:
-        """Return when nothing is ready and nothing runs. Raises what a strand raised, after the others ended."""
+    def later(self, call: Callable[[], None]) -> None:
+        """Call when objects made now are likely to be visible: at once, where none was seen not to be."""
+        seconds = self._ripening()
+        if seconds <= 0:
+            call()
+            return
+
+        def due() -> None:
+            self._timers.discard(timer)
+            call()
+            self._tell_idle()
+
+        timer = asyncio.get_running_loop().call_later(seconds, due)
+        self._timers.add(timer)
+
+    async def drain(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Return when nothing is ready, runs or ripens; what ripens is left when `stop` says so.
+
+        Raises what a strand raised, after the others ended.
+        """
         self._fill()
-        while self._running:
+        while self._running or (self._timers and not stop()):
             self._idle.clear()
-            await self._idle.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), None if self._running else POLL)
+        for timer in self._timers:
+            timer.cancel()
         if self._failure is not None:
             raise self._failure
+
+    def _tell_idle(self) -> None:
+        if not self._running:
+            self._idle.set()
 
     @asynccontextmanager
     async def parked(self) -> AsyncIterator[None]:
@@ -220,8 +266,7 @@ class Pool:
         if not task.cancelled() and task.exception() is not None:
             self._failure = self._failure or task.exception()
         self._fill()
-        if not self._running:
-            self._idle.set()
+        self._tell_idle()
 
     async def cancel(self) -> None:
         """End what runs, for a caller that is itself being cancelled."""

@@ -237,6 +237,7 @@ class EntraTarget(Target):
         from sds_daemon.targets.entra.strands import Context, Objects, Pool
 
         made = coming(changes)
+        pool = Pool(ripening=lambda: executor.ripening)
         return Context(
             requests=Requests(
                 self._transport.builders,
@@ -247,10 +248,10 @@ class EntraTarget(Target):
             executor=executor,
             recorder=recorder,
             finder=self._finder(executor, facts, stop),
-            objects=Objects(ledger, made),
+            objects=Objects(ledger, made, pool.later),
             licenses=Licenses(facts.skus),
             clock=self._clock,
-            pool=Pool(),
+            pool=pool,
             stop=stop,
             refusals=Refusals(),
             ages=Ages(executor.send, executor.born),
