@@ -481,7 +481,7 @@ def cycle(office: Office, district: District | None) -> tuple[str, dict[str, Any
     return "", outcome(summary), office.changes(summary.run)
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @pytest.mark.timeout(300)
 @given(tidy(), STORIES, DAYS, POLICIES)
 def test_nobody_can_tell_a_run_that_repeats_from_one_that_was_worked_out(
