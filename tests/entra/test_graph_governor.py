@@ -269,3 +269,11 @@ def test_one_governor_per_app_and_tenant() -> None:
     assert governor_for(settings(client_id="another")) is not one
     assert governor_for(settings(tenant_id="6d0c4fc4-8f1c-4b4e-9a75-2f7cf3a6c9b1")) is not one
     assert governor_for(settings(write_quota=30)).costs.capacity == 30
+
+
+def test_the_period_of_the_quota_is_the_tenants() -> None:
+    usual = governor_for(settings(write_quota=30))
+    quick = governor_for(settings(write_quota=30, write_period=15.0))
+    assert quick is not usual
+    assert (usual.costs.rate, quick.costs.rate) == (pytest.approx(0.2), pytest.approx(2.0))
+    assert governor_for(settings(write_quota=30, write_period=15.0)) is quick
