@@ -151,10 +151,17 @@ class TestStatus:
         found = self.standing(program)
         assert (found["status"], found["last_run"]["run"]) == (status, run)
         assert found["last_run"]["finished"] == "2026-09-01T06:01:30Z"
-        assert found["next"] == "2026-09-01T06:11:30Z"
+        assert found["next"] == "2026-09-01T06:02:30Z"
         assert (found["last_success"] is not None) == (status == "success")
         if error:
             assert error in program("status").out
+
+    @pytest.mark.parametrize(("calls", "due"), [(200, "2026-09-01T06:02:30Z"), (201, "2026-09-01T06:11:30Z")])
+    def test_the_next_waits_longer_where_reading_costs_more(
+        self, program: Program, store: Store, clock: FixedClock, calls: int, due: str
+    ) -> None:
+        end_run(store, clock, "success", source_calls=calls)
+        assert self.standing(program)["next"] == due
 
     def test_a_run_somebody_stopped_tells_nothing(self, program: Program, store: Store, clock: FixedClock) -> None:
         end_run(store, clock, "success")
