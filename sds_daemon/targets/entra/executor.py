@@ -69,6 +69,7 @@ class BatchExecutor:
         self._invisible = 0.0
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._chains = 0
         self._streak = 0
         self._last_failure = -1.0
         self._resume_at = 0.0
@@ -158,11 +159,16 @@ class BatchExecutor:
         """A batch worth sending now, or nothing.
 
         A full one whenever there is a place in flight; a partial one only while fewer than two are under way, because
-        more is about to join it. Where all that waits writes to one object, a chain of such items.
+        more is about to join it. Where much waits for one object, or nothing else is there, a chain of such items.
         """
         free = self._has_free()
-        if len(self._posting) >= self._limit * (FREE_LIMIT if free else 1) or self._now() < self._resume_at:
+        places = self._limit * FREE_LIMIT if free else self._limit
+        if len(self._posting) >= places or self._now() < self._resume_at:
             return []
+        chain = self._line.chain(BATCH // 2, BATCH) if self._chains < places // 2 else []
+        if len(chain) > 1:
+            return chain
+        self._line.put_back(chain)
         entries = (self._affordable() if free else []) or self._line.take(BATCH)
         if not entries or len(entries) == BATCH:
             return entries
@@ -230,7 +236,11 @@ class BatchExecutor:
         """Send entries: in one $batch, but for those that must go by themselves."""
         parts = [[entry] for entry in entries if entry.item.alone]
         parts.append([entry for entry in entries if not entry.item.alone])
-        await asyncio.gather(*(self._post_part(part, chain) for part in parts if part))
+        self._chains += chain
+        try:
+            await asyncio.gather(*(self._post_part(part, chain) for part in parts if part))
+        finally:
+            self._chains -= chain
 
     async def _post_part(self, entries: list[Entry], chain: bool) -> None:
         started = self._now()

@@ -99,7 +99,20 @@ class WaitingLine:
             while line and len(found) < limit and line[0].item.objects == entry.item.objects:
                 found.append(line.popleft())
         self._count -= len(found)
-        return found
+        return [entry for entry in found if not entry.future.done()]
+
+    def chain(self, least: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries, `least` at least, that write to one object which is free; else none."""
+        for name in self._ripe:
+            line = self._parked.get(name)
+            if line and len(line) >= least and name not in self._busy and line[0].item.objects == {name}:
+                self._ripe.remove(name)
+                self._busy.add(name)
+                found = self.followers(line[0], limit)
+                if not found:
+                    self._free_name(name)
+                return found
+        return []
 
     def waiting_behind(self, entry: Entry) -> int:
         """How many entries are parked on a taken entry's objects."""
@@ -122,11 +135,14 @@ class WaitingLine:
 
     def _free(self, entry: Entry) -> None:
         for name in entry.item.objects:
-            self._busy.discard(name)
-            if self._parked.get(name):
-                self._ripe.append(name)
-            else:
-                self._parked.pop(name, None)
+            self._free_name(name)
+
+    def _free_name(self, name: str) -> None:
+        self._busy.discard(name)
+        if self._parked.get(name):
+            self._ripe.append(name)
+        else:
+            self._parked.pop(name, None)
 
     def _take_head(self, name: str, taken: list[Entry]) -> None:
         line = self._parked.get(name)
