@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,7 +54,7 @@ class Drifts:
         found: Iterable[Drift],
         *,
         codes: Collection[DriftCode],
-        subjects: Collection[Ref] | None = None,
+        subjects: Container[Ref] | None = None,
     ) -> DriftReport:
         """Store what a look found. Drift of these codes about these subjects (None: all) not found is resolved."""
         now = self._clock.now()

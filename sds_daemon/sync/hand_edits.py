@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from loguru import logger
 
@@ -13,6 +13,7 @@ from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import DriftReport, Membership, Role, Store
+from sds_daemon.sync.sightings import in_snapshot
 from sds_daemon.sync.world import World
 from sds_daemon.targets.base import Members, MembersSeen, Target
 
@@ -131,7 +132,7 @@ def report_drift(world: World, store: Store, found: Iterable[Drift]) -> list[str
         for issue in world.issues.all()
         if issue.code is IssueCode.OBJECT_DELETED
     ]
-    store.drift.record(world.profile.name, deleted, codes={DriftCode.DELETED}, subjects=_in_scope(world))
+    store.drift.record(world.profile.name, deleted, codes={DriftCode.DELETED}, subjects=_InScope(world))
     lost = store.drift.record(world.profile.name, found, codes=())
     log_drift(world.profile.name, report, lost)
     return [*_say_removed(world, report), *_say_unexplained(lost)]
@@ -147,15 +148,14 @@ def absences(world: World) -> list[Drift]:
     ]
 
 
-def _in_scope(world: World) -> set[Ref]:
-    snapshot = world.snapshot
-    parts = (
-        (RecordKind.SCHOOL, snapshot.schools),
-        (RecordKind.SECTION, snapshot.sections),
-        (RecordKind.STUDENT, snapshot.students),
-        (RecordKind.TEACHER, snapshot.teachers),
-    )
-    return {Ref(kind, sis_id) for kind, records in parts for sis_id in records}
+class _InScope(Container[Ref]):
+    """The records the source gave this time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __contains__(self, ref: object) -> bool:
+        return isinstance(ref, Ref) and in_snapshot(self._world, ref)
 
 
 def _say_removed(world: World, report: DriftReport) -> list[str]:
