@@ -13,7 +13,7 @@ import pytest
 from graph_kit import error_body, settings, transport
 from virtual_time import run
 
-from sds_daemon.targets.entra.batch import Item
+from sds_daemon.targets.entra.batch import Answer, Item
 from sds_daemon.targets.entra.costs import CostBook
 from sds_daemon.targets.entra.executor import BatchExecutor
 from sds_daemon.targets.entra.governor import Governor, Lane, Priority, governor_for
@@ -277,3 +277,57 @@ def test_the_period_of_the_quota_is_the_tenants() -> None:
     assert quick is not usual
     assert (usual.costs.rate, quick.costs.rate) == (pytest.approx(0.2), pytest.approx(2.0))
     assert governor_for(settings(write_quota=30, write_period=15.0)) is quick
+
+
+def test_calls_outside_the_quota_do_not_wait_behind_those_that_use_it() -> None:
+    graph = Quota(education_counted=False)
+
+    async def last_account() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        sender = BatchExecutor(transport(graph), Governor(QUOTA, monotonic=loop.time), Lane("x"))  # type: ignore[arg-type]
+        await asyncio.gather(*(sender.send(account(n)) for n in range(6000)))
+        begin = loop.time()
+        adds = [sender.submit(multi_add(n)) for n in range(9000)]
+        await asyncio.gather(*(sender.send(account(n)) for n in range(6000, 9000)))
+        accounts = loop.time() - begin
+        await asyncio.gather(*adds)
+        everything = loop.time() - begin
+        await sender.close()
+        return accounts, everything
+
+    accounts, everything = run(last_account())
+    assert accounts < 60
+    assert everything >= (9000 - QUOTA) / RATE
+    assert everything < 1.05 * (9000 - QUOTA) / RATE
+
+
+def test_what_queues_for_one_object_keeps_up_with_the_rest() -> None:
+    graph = Quota(hints=False)
+    school = frozenset({"school"})
+    chained = [Item(method="POST", url=f"/school/{n}", body=b"{}", objects=school) for n in range(200)]
+
+    async def timed() -> float:
+        begin = asyncio.get_running_loop().time()
+        assert set(await send(graph, [*chained, *(single(n) for n in range(1600))])) == {204}
+        return asyncio.get_running_loop().time() - begin
+
+    assert run(timed()) < 10, "200 round trips take 40 s"
+
+
+def test_a_refusal_for_units_tells_the_size_of_the_tenant() -> None:
+    async def check(refusals: int) -> float:
+        loop = asyncio.get_running_loop()
+        governor = Governor(QUOTA, monotonic=loop.time)
+        read = Item(method="GET", url="/users", writes=0, units=1000)
+        headers = {"x-ms-throttle-information": "ResourceUnitLimitExceeded", "retry-after": "0"}
+        for _ in range(refusals):
+            governor.answered([read], [Answer(status=429, headers=headers)])
+        await asyncio.sleep(60)
+        begin = loop.time()
+        for _ in range(24):
+            await governor.admit(Lane("a"), [read])
+        return loop.time() - begin
+
+    assert run(check(0)) == pytest.approx((24 - 8) * 1.25, abs=2)
+    assert run(check(1)) == pytest.approx((24 - 5) * 2.0, abs=2)
+    assert run(check(5)) == pytest.approx((24 - 3.5) * 10 / 3.5, abs=4)
