@@ -136,7 +136,8 @@ def test_the_reader_asks_with_the_arguments_a_query_declares() -> None:
 
 def test_the_columns_to_ask_for_are_those_of_the_manifest(manifest: ElementTree.Element) -> None:
     needed = columns_needed()
-    assert sum(map(len, needed.values())) == len(list(manifest.iter(f"{NAMESPACE}field")))
+    fields = [(field.get("table"), field.get("field")) for field in manifest.iter(f"{NAMESPACE}field")]
+    assert [(table, column) for table in needed for column in needed[table]] == fields
     assert "DATELEFT" in needed["CC"]
 
 
