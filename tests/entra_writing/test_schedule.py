@@ -526,3 +526,25 @@ async def test_the_address_of_a_new_class_is_told() -> None:
     ledger = await bench.apply(small_school(students=1, classes=3))
     mails = [o.extra["mail"] for o in ledger.outcomes.values() if "mail" in o.extra]
     assert mails == ["Section_1@contoso.edu"]
+
+
+async def test_new_objects_are_left_to_ripen_once_one_was_seen_invisible() -> None:
+    bench = Bench()
+    bench.executor.ripening = 0.1
+    loop = asyncio.get_running_loop()
+    sent_at: dict[str, float] = {}
+    bench.executor.rules.insert(0, lambda item: sent_at.setdefault(item.kind, loop.time()) and None)
+    ledger = await bench.apply(small_school(students=3, classes=1, attach=False))
+    assert set(ledger.results()) == {R.DONE}
+    assert sent_at["group.add"] - sent_at[K.CREATE_USER] >= 0.1
+
+
+async def test_a_run_that_stops_does_not_wait_for_what_ripens() -> None:
+    bench = Bench()
+    bench.executor.ripening = 3600.0
+    running = asyncio.create_task(bench.apply(small_school(students=3, classes=1, attach=False)))
+    await quiet(bench)
+    bench.stop = True
+    ledger = await asyncio.wait_for(running, 5)
+    assert ledger.of(create_class(section(1))).result is R.DEFERRED
+    assert ledger.of(create_user(student(1))).result is R.DONE

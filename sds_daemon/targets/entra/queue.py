@@ -89,7 +89,8 @@ class WaitingLine:
 
     def has_ready(self, *, education: bool) -> bool:
         """Whether something of this kind waits for nothing in the line."""
-        return bool(self._ready[education])
+        heads = (self._parked[name][0] for name in self._ripe if name not in self._busy and self._parked.get(name))
+        return bool(self._ready[education]) or any(head.item.education is education for head in heads)
 
     def followers(self, entry: Entry, limit: int) -> list[Entry]:
         """Up to `limit` entries parked behind a taken one that write to exactly the same objects, in order."""
