@@ -124,12 +124,6 @@ def _anchored(role: RecordKind, sis_id: str, source_uuid: str) -> Values:
 def _fitted(name: str, value: str) -> str | None:
     if value.isalnum() and value.isascii() and len(value) <= _LEAST_LIMIT:
         return value
-    return _cut_line(name, value)
-
-
-@lru_cache(maxsize=4096)
-def _cut_line(name: str, value: str) -> str | None:
-    """Names of courses and terms come again and again."""
     return characters.cut(characters.one_line(value), _LIMITS.get(name, _DEFAULT_LIMIT)) or None
 
 
