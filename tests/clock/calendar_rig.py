@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import powerschool_rig
@@ -17,6 +17,7 @@ from sds_daemon.config.secrets import Secret
 from sds_daemon.config.settings import PersonRules, Profile, SourceSettings
 from sds_daemon.roster.records import Ref
 from sds_daemon.sandbox.district.model import District
+from sds_daemon.sandbox.powerschool.package import default_folder
 from sds_daemon.sources.powerschool.source import PowerSchoolSource
 from sds_daemon.store import Store
 from sds_daemon.sync.cycle import run_cycle
@@ -41,6 +42,7 @@ PROFILE = Profile(
     teachers=RULES,
 )
 Operation = dict[str, Any]
+Reader = Literal["powerquery", "v1"]
 
 
 def instant(text: str) -> dt.datetime:
@@ -135,10 +137,10 @@ class Year:
 
 
 @contextlib.asynccontextmanager
-async def running_year(folder: Path, zone: str, start: str = "2026-10-14T18:00") -> AsyncIterator[Year]:
+async def running_year(folder: Path, zone: str, reader: Reader, start: str = "2026-10-14T18:00") -> AsyncIterator[Year]:
     """The district stands in the time zone `zone`; four students are in a section of the whole year, two in others."""
     district = District(uuid="11111111-2222-3333-4444-555555555555", name="District", timezone=zone)
-    async with powerschool_rig.running(district) as ps:
+    async with powerschool_rig.running(district, default_folder()) as ps:
         clock = FixedClock(instant(start))
         ps.clock.set_now(clock.current)
         await ps.change(*_first_operations())
@@ -149,9 +151,8 @@ async def running_year(folder: Path, zone: str, start: str = "2026-10-14T18:00")
         )
         client_id, secret = powerschool_rig.CLIENT
         url = str(ps.http.base_url).rstrip("/")
-        settings = SourceSettings(
-            name="ps", type="powerschool", url=url, client_id=Secret(client_id), client_secret=Secret(secret)
-        )
+        client = {"client_id": Secret(client_id), "client_secret": Secret(secret)}
+        settings = SourceSettings(name="ps", type="powerschool", url=url, reader=reader, **client)
         source = PowerSchoolSource(settings, clock, transport=httpx.ASGITransport(ps.sandbox.app))
         try:
             with Store.open(folder / "state.db", clock) as store:

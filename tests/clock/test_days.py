@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from calendar_rig import ALL_YEAR, IN_FALL, IN_SPRING, STUDENTS, Year, a_section, a_term, instant, running_year
+from calendar_rig import (
+    ALL_YEAR,
+    IN_FALL,
+    IN_SPRING,
+    STUDENTS,
+    Reader,
+    Year,
+    a_section,
+    a_term,
+    instant,
+    running_year,
+)
 
 FIRST, SECOND, THIRD, FOURTH = STUDENTS
 
@@ -46,8 +57,10 @@ async def test_a_leave_counts_from_midnight_of_the_district(year: Year) -> None:
         ("Asia/Kathmandu", "2026-11-02", "2026-11-01T18:14", "2026-11-01T18:15"),
     ],
 )
-async def test_days_of_other_lengths(tmp_path: Path, zone: str, day: str, before: str, after: str) -> None:
-    async with running_year(tmp_path, zone) as year:
+async def test_days_of_other_lengths(
+    tmp_path: Path, zone: str, day: str, before: str, after: str, reader: Reader
+) -> None:
+    async with running_year(tmp_path, zone, reader) as year:
         await year.sync()
         await year.change(leaves(FIRST, day))
         await year.sync_at(before)
@@ -96,8 +109,8 @@ async def test_a_clock_in_the_next_summer_removes_nobody(year: Year) -> None:
     assert year.removed() == set()
 
 
-async def test_a_leap_day_is_a_day(tmp_path: Path) -> None:
-    async with running_year(tmp_path, "America/Los_Angeles") as year:
+async def test_a_leap_day_is_a_day(tmp_path: Path, reader: Reader) -> None:
+    async with running_year(tmp_path, "America/Los_Angeles", reader) as year:
         await year.change(
             a_term(701, 501, 2027, 1, "2027-08-19", "2028-06-09"),
             a_term(702, 501, 2027, 3, "2028-01-10", "2028-02-29"),

@@ -61,7 +61,14 @@ class Terminal:
         os.close(self._master)
 
     def press_control_c(self) -> None:
-        os.write(self._master, b"\x03")
+        """Once, and again where that came just before the wait for an answer began: Python sleeps over it then."""
+        for _ in range(2):
+            os.write(self._master, b"\x03")
+            patience = time.monotonic() + 15
+            while time.monotonic() < patience:
+                if self._process.poll() is not None:
+                    return
+                self._read()
 
     def end(self, seconds: float = 40) -> int:
         """Wait for the program's end; its exit code."""
