@@ -67,7 +67,7 @@ class GivenSource(Source):
         if self.snapshot is None:
             raise SourceUnreachable("sis.example.org does not answer")
         if known and known == self.snapshot.fingerprint and not self.snapshot.proof.unproved():
-            return Unchanged(fingerprint=known, calls=self.snapshot.calls, notices=[*self.snapshot.notices])
+            return Unchanged(fingerprint=known, calls=self.snapshot.calls, notices=[*self.snapshot.passing])
         return msgspec.structs.replace(self.snapshot, problems=[*self.snapshot.problems])
 
     async def close(self) -> None:

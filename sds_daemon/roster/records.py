@@ -169,6 +169,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     where known. `origins`: the call that brings records of a kind, and "roster" for the people of a section, as text
     with {school} and {id} to be filled in. `fingerprint`: digest of every byte the snapshot was made from and of the
     day, scope and reader; two reads with one fingerprint make equal snapshots. Empty where the reader cannot tell.
+    `passing`: those of `notices` that are about the reading, not about what was read: the next may bring others.
     """
 
     source_uuid: str
@@ -186,5 +187,6 @@ class Snapshot(msgspec.Struct, kw_only=True):
     problems: list[RecordProblem] = []
     calls: int = 0
     notices: list[str] = []
+    passing: list[str] = []
     origins: dict[str, str] = {}
     fingerprint: str = ""

@@ -78,7 +78,7 @@ class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
     """The source says, byte for byte, what it said when `fingerprint` was computed: same day, scope and reader.
 
     Nothing was decoded, so there are no records; every part was read whole by the same counts as then, and is proved.
-    `calls` were made to find out. `notices`: sentences to announce, as the snapshot itself would have brought them.
+    `calls` were made to find out. `notices`: sentences to announce about this reading, as in `Snapshot.passing`.
     """
 
     fingerprint: str

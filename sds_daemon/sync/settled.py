@@ -20,6 +20,7 @@ import msgspec
 
 from sds_daemon import __version__
 from sds_daemon.errors import UsageError
+from sds_daemon.roster.records import Snapshot
 from sds_daemon.store import migrations
 from sds_daemon.sync.job import Decision, Footing, Ground, Job
 from sds_daemon.sync.summary import RunSummary
@@ -29,7 +30,7 @@ from sds_daemon.targets.base import TenantFacts
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was a fixed point. `at`: an instant before it decided; `fingerprint`: of the snapshot it read.
 
-    `notices`: sentences of its reader, and of its comparison with the accepted snapshot: they would be said again.
+    `notices`: sentences about what it read, and of the comparison with the accepted snapshot: they would be said again.
     """
 
     run: int
@@ -99,9 +100,13 @@ def settled_by(job: Job, run_id: int, decision: Decision) -> str:
         source_uuid=world.source_uuid,
         fingerprint=world.snapshot.fingerprint,
         ground=footing.ground,
-        notices=[*world.snapshot.notices, *footing.notices],
+        notices=[*_lasting(world.snapshot), *footing.notices],
     )
     return msgspec.json.encode(kept).decode()
+
+
+def _lasting(snapshot: Snapshot) -> list[str]:
+    return [sentence for sentence in snapshot.notices if sentence not in snapshot.passing]
 
 
 async def undisturbed(job: Job, facts: TenantFacts) -> Settled | None:

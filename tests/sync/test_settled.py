@@ -423,6 +423,17 @@ def test_notices_of_the_reader_and_of_the_comparison_are_repeated(office: Office
     assert (last.repeats is not None, last.notices) == (True, ["one school was passed over"])
 
 
+def test_what_a_reading_said_of_itself_is_not_repeated(office: Office) -> None:
+    snapshot = read(town(*PUPILS))
+    snapshot.notices += ["one school was passed over", "the clock was wrong this time"]
+    snapshot.passing.append("the clock was wrong this time")
+    for _ in range(2):
+        office.sync(snapshot)
+    right = msgspec.structs.replace(snapshot, notices=["one school was passed over"], passing=[])
+    last = office.sync(right)
+    assert (last.repeats is not None, last.notices) == (True, ["one school was passed over"])
+
+
 def another_user(cache: DirectoryCache) -> None:
     cache.put_users([DirectoryUser(id="u", upn="new@contoso.edu")])
 

@@ -94,10 +94,11 @@ class BulkReader(Reader):
             batches = await _fetch_all(desk, frame, scope, spools)
             everything = [*frame.batches, *(batch for found in batches.values() for batch in found)]
             mark = fingerprint(_facts(self.name, frame, scope), everything)
+            said = [*desk.notices]
             if mark and mark == known:
-                return Unchanged(fingerprint=mark, calls=session.calls, notices=desk.notices)
+                return Unchanged(fingerprint=mark, calls=session.calls, notices=said)
             snapshot = await _make(desk, frame, batches, scope)
-        return msgspec.structs.replace(snapshot, reader=self.name, calls=session.calls, fingerprint=mark)
+        return msgspec.structs.replace(snapshot, reader=self.name, calls=session.calls, fingerprint=mark, passing=said)
 
 
 def _empty_call(query: PowerQuery) -> Call:
