@@ -56,7 +56,9 @@ def town(*inside: str, refused: int = 0) -> District:
 
 def marked(snapshot: Snapshot) -> Snapshot:
     """The snapshot with the fingerprint a reader that can tell would give it."""
-    text = msgspec.json.encode(msgspec.structs.replace(snapshot, fingerprint=""), order="deterministic")
+    lasting = [sentence for sentence in snapshot.notices if sentence not in snapshot.passing]
+    read_ = msgspec.structs.replace(snapshot, fingerprint="", notices=lasting, passing=[])
+    text = msgspec.json.encode(read_, order="deterministic")
     return msgspec.structs.replace(snapshot, fingerprint=hashlib.sha256(text).hexdigest())
 
 
