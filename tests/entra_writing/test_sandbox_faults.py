@@ -77,7 +77,7 @@ async def test_lost_answers_in_a_plain_tenant(tmp_path: Path) -> None:
 
 async def test_throttling_costs_time_only(tmp_path: Path) -> None:
     """The sandbox grants less than the settings say, so the target runs into refusals."""
-    granted = {"granted_quota": 30, "write_period": 1.0, "cost_model": "thirds", "education_counted": True}
+    granted = {"granted_quota": 30, "write_period": 4.0, "cost_model": "thirds", "education_counted": True}
     async with tenant(tmp_path, lag_horizon=2.0, **granted) as made:
         ledger = await made.apply(small_school(students=15, classes=2))
         await whole(made, ledger, 15, 2)
