@@ -24,7 +24,7 @@ READS: dict[str, set[str]] = {
     "ages.Ages._is_deleted": {"/directory/deletedItems/{directoryObject-id}"},
     "classes.ClassStrand._with_mail": {_GROUP},
     "creating.restore": {_GROUP},
-    "classes.ClassStrand._sifted": {f"{_GROUP}/owners", f"{_GROUP}/members"},
+    "filling._sifted": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "classes.ClassStrand._remove_one": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "facts": {"/organization", "/subscribedSkus", "/education/schools"},
     "find.Finder._user": {"/users", _PERSON},

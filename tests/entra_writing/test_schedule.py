@@ -30,7 +30,7 @@ from sds_daemon.plan.change import ChangeKind as K
 from sds_daemon.plan.change import Result as R
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.targets.entra.batch import Answer, Item
-from sds_daemon.targets.entra.classes import chunk_size
+from sds_daemon.targets.entra.filling import chunk_size
 
 EXIST = "One or more added object references already exist for the following modified properties: 'members'."
 DENIED = ("Insufficient privileges to complete the operation.", "Authorization_RequestDenied")

@@ -12,37 +12,17 @@ import msgspec
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.targets.entra.batch import Answer
 from sds_daemon.targets.entra.bodies import CLASS_EXTRAS
 from sds_daemon.targets.entra.creating import create, finish, mail_of, restore, write
-from sds_daemon.targets.entra.errors import Problem
-from sds_daemon.targets.entra.outcomes import failed, outcome, verdict_of
-from sds_daemon.targets.entra.requests import MULTI_ADD, Add, read
+from sds_daemon.targets.entra.filling import chunk_size, fail_gone, fill, ids, named
+from sds_daemon.targets.entra.outcomes import outcome
+from sds_daemon.targets.entra.requests import Add, read
 from sds_daemon.targets.entra.strands import Context, Strand, Urgency, member_of
 
 _MAKING = (ChangeKind.CREATE_CLASS, ChangeKind.ADOPT_CLASS)
 _ADDS = (ChangeKind.ADD_OWNER, ChangeKind.ADD_MEMBER)
-# One bad reference spoils a multi-add with these; the others are tried one by one.
-_SPOILED = frozenset(
-    {
-        Problem.ALREADY_EXISTS,
-        Problem.CONFLICT,
-        Problem.FORWARD_LINK_QUOTA,
-        Problem.NOT_THERE,
-        Problem.INVALID_VALUE,
-        Problem.TOO_LARGE,
-        Problem.UNKNOWN,
-    }
-)
 MAIL_LOOKS = 5
 """How many new classes are read for their address at most: one is enough, but a new one may not be visible yet."""
-
-
-class _Ids(msgspec.Struct):
-    class Id(msgspec.Struct):
-        id: str = ""
-
-    value: list[Id] = []
 
 
 class ClassStrand(Strand):
@@ -137,7 +117,7 @@ class ClassStrand(Strand):
             items = partial(self.ctx.requests.update_class, change, group_id)
             self.ctx.recorder.settle(await write(self.ctx, change, items))
         while not self.ctx.stopping and (chunk := self._take()):
-            await self._add(group_id, chunk)
+            self._put(await fill(self.ctx, group_id, chunk))
         await self._remove(group_id)
         return None
 
@@ -169,9 +149,9 @@ class ClassStrand(Strand):
 
     async def _create(self, change: Change, riders: list[Add]) -> None:
         made, answer = await create(self.ctx, change, partial(self.ctx.requests.create_class, change, riders))
-        gone = _named(riders, answer)
+        gone = named(riders, answer)
         if gone:
-            self._fail_gone(gone)
+            fail_gone(self.ctx, gone)
             self._put(add for add in riders if add not in gone)
             return await self._making(change)
         if made.result is not Result.DONE:
@@ -217,54 +197,6 @@ class ClassStrand(Strand):
             chunk += [queue.popleft() for _ in range(min(len(queue), size - len(chunk)))]
         return chunk
 
-    async def _add(self, group_id: str, chunk: list[Add]) -> None:
-        answer = await self.ctx.send(self.ctx.requests.add_many(group_id, chunk))
-        if answer.ok or answer.stopped or answer.error is None:
-            return self._settle_all(chunk, answer)
-        verdict = verdict_of(answer)
-        if verdict.problem not in _SPOILED or verdict.missing == group_id:
-            return self._settle_all(chunk, answer)
-        return await self._add_spoiled(group_id, chunk, answer)
-
-    def _settle_all(self, chunk: Iterable[Add], answer: Answer) -> None:
-        for add in chunk:
-            self.ctx.recorder.settle(outcome(add.change, answer))
-
-    async def _add_spoiled(self, group_id: str, chunk: list[Add], answer: Answer) -> None:
-        """Nothing of the chunk was added: set aside what spoils it, if that can be told, else go one by one."""
-        gone = _named(chunk, answer)
-        self._fail_gone(gone)
-        left = [add for add in chunk if add not in gone]
-        if verdict_of(answer).problem is Problem.ALREADY_EXISTS:
-            left = await self._sifted(group_id, left)
-        if len(left) < len(chunk):
-            return self._put(left)
-        for add in left:
-            self.ctx.recorder.settle(outcome(add.change, await self.ctx.send(self.ctx.requests.add_one(group_id, add))))
-        return None
-
-    async def _sifted(self, group_id: str, chunk: list[Add]) -> list[Add]:
-        """What of a chunk is not there already. A first page is enough: whoever it misses is added singly."""
-        present = {name: await self._ids(f"/groups/{group_id}/{name}") for name in {add.relation for add in chunk}}
-        for add in chunk:
-            if add.member_id in present[add.relation]:
-                self.done(add.change, Result.ALREADY)
-        return [add for add in chunk if add.member_id not in present[add.relation]]
-
-    async def _ids(self, url: str) -> frozenset[str]:
-        answer = await self.ctx.send(read(url, select="id", top="999"))
-        if not answer.ok:
-            return frozenset()
-        try:
-            return frozenset(entry.id for entry in msgspec.json.decode(answer.body, type=_Ids).value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return frozenset()
-
-    def _fail_gone(self, adds: Iterable[Add]) -> None:
-        for add in adds:
-            detail = "the directory no longer has the account"
-            self.ctx.recorder.settle(failed(add.change, IssueCode.OBJECT_DELETED, detail, status=404))
-
     # Emptying
 
     async def _remove(self, group_id: str) -> None:
@@ -281,7 +213,7 @@ class ClassStrand(Strand):
             return Outcome(change=change, result=self.ctx.objects.lack(member_of(change)))
         answer = await self.ctx.send(self.ctx.requests.remove_one(change, group_id, member_id))
         relation = "owners" if change.kind is ChangeKind.REMOVE_OWNER else "members"
-        if answer.status == 404 and member_id in await self._ids(f"/groups/{group_id}/{relation}"):
+        if answer.status == 404 and member_id in await ids(self.ctx, f"/groups/{group_id}/{relation}"):
             return Outcome(change=change, result=Result.DEFERRED, detail="said not to be there, but listed", status=404)
         return outcome(change, answer)
 
@@ -291,17 +223,6 @@ class ClassStrand(Strand):
         for change in kept:
             self._removals.remove(change)
             self.done(change, Result.DEPENDENT)
-
-
-def chunk_size(total: int) -> int:
-    """How many of so many references go into the next request.
-
-    As few requests as can be; where that leaves a choice, a multiple of three: it may be that three references cost as
-    much as one request.
-    """
-    requests = -(-total // MULTI_ADD)
-    thirds = MULTI_ADD - MULTI_ADD % 3
-    return min(total, thirds if total - thirds <= MULTI_ADD * (requests - 1) else MULTI_ADD)
 
 
 def _removals(changes: Sequence[Change]) -> deque[Change]:
@@ -314,9 +235,3 @@ def _removals(changes: Sequence[Change]) -> deque[Change]:
         own = former[change.member]
         order.extend([change] if own is None else [change, own])
     return order
-
-
-def _named(adds: Iterable[Add], answer: Answer | None) -> list[Add]:
-    """The additions whose account a 404 names."""
-    missing = verdict_of(answer).missing if answer is not None and answer.error is not None else ""
-    return [add for add in adds if missing and add.member_id == missing]
