@@ -278,6 +278,7 @@ async def check_profile(
         findings += await job.target.check(
             creating=profile.creates,
             licenses=sorted({sku for rules in roles for sku in rules.licenses}),
+            license_groups=sorted({rules.license_group for rules in roles if rules.license_group}),
             domains=sorted({d for rules in roles for d in (rules.suffix, rules.domain) if d}),
         )
         if identity and not failed(findings):

@@ -23,6 +23,7 @@ _UNIT = "/directory/administrativeUnits/{administrativeUnit-id}"
 READS: dict[str, set[str]] = {
     "ages.Ages._is_deleted": {"/directory/deletedItems/{directoryObject-id}"},
     "classes.ClassStrand._with_mail": {_GROUP},
+    "check._license_group": {f"{_GROUP}/membersWithLicenseErrors"},
     "creating.restore": {_GROUP},
     "filling._sifted": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "classes.ClassStrand._remove_one": {f"{_GROUP}/owners", f"{_GROUP}/members"},
@@ -31,6 +32,7 @@ READS: dict[str, set[str]] = {
     "find.Finder._class": {"/groups", _CLASS},
     "find.Finder._school": {"/education/schools", "/directory/administrativeUnits"},
     "held._reads": {_USER, _PERSON, _GROUP, _CLASS, _SCHOOL, _UNIT},
+    "license_groups.address": {_GROUP},
     "members.group_members": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "members.school_members": {f"{_SCHOOL}/users", f"{_SCHOOL}/classes", f"{_UNIT}/members"},
     "members.plans_of": {"/users"},

@@ -18,6 +18,7 @@ from sds_daemon.sources.base import Finding, Progress, no_progress
 from sds_daemon.targets.base import (
     DirectoryCache,
     Ledger,
+    LicenseGroup,
     Members,
     RefreshReport,
     RequestCounts,
@@ -76,8 +77,13 @@ class MemoryDirectory(Target):
             writable={kind: Everything() for kind in RecordKind},
         )
 
-    async def check(self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str]) -> list[Finding]:
+    async def check(
+        self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str], license_groups: Sequence[str] = ()
+    ) -> list[Finding]:
         return []
+
+    async def license_groups(self, ids: Sequence[str]) -> dict[str, LicenseGroup]:
+        return {each: LicenseGroup(id=each) for each in ids}
 
     async def refresh(
         self, cache: DirectoryCache, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress

@@ -20,6 +20,7 @@ KIND_WORDS = {
     "user.create": "accounts to make",
     "user.update": "accounts to update",
     "user.license": "accounts to license",
+    "user.license_group": "accounts to put into their licence group",
     "user.adopt": "accounts to adopt",
     "class.create": "classes to make",
     "class.update": "classes to update",

@@ -17,6 +17,7 @@ _EXPECTED: dict[str, tuple[str, str]] = {
     "school_year": ("is not a school year", 'write "current", or the year it begins in, like 2026'),
     "pause": ("is not a pause", 'write seconds, like 600, text like "10m" or "1h", or "auto"; at most 24 hours'),
     "tenant_id": ("is not a tenant id", "copy the Directory (tenant) ID, a GUID, from the Entra admin centre"),
+    "license_group": ("is not the id of a group", "copy the group's Object ID, a GUID, from the Entra admin centre"),
     "client_secret_expires": ("is not a date", "write the day without quotes, like 2027-08-31"),
     "usage_location": ("is not a country code", 'write two capital letters of ISO 3166, like "US"'),
     "domain": ("is not a domain", 'write a verified domain of the tenant, like "students.contoso.com"'),

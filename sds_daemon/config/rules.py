@@ -207,14 +207,19 @@ def _creation(entry: Entry[Profile], role: str, rules: PersonRules) -> Iterator[
     if not entry.sound("users"):
         return
     if not entry.value.creates:
-        if rules.licenses and entry.sound(f"{role}.licenses"):
-            what = 'licences are assigned to accounts this profile makes, and users = "match" makes none'
-            yield Finding(table, "licenses", what, 'leave licenses out, or set users = "match_or_create"')
+        for key in ("licenses", "license_group"):
+            if getattr(rules, key) and entry.sound(f"{role}.{key}"):
+                what = 'licences are for accounts this profile makes, and users = "match" makes none'
+                yield Finding(table, key, what, f'leave {key} out, or set users = "match_or_create"')
         return
     if rules.domain is None and entry.sound(f"{role}.domain"):
         what = f'is missing, and users = "{entry.value.users}" makes accounts named Username@domain'
         yield Finding(table, "domain", what, "add a verified domain of the tenant")
-    if rules.licenses and rules.usage_location is None and entry.sound(f"{role}.licenses", f"{role}.usage_location"):
+    given = entry.sound(f"{role}.licenses", f"{role}.license_group")
+    if given and rules.licenses and rules.license_group:
+        what = "stands beside licenses, and a new account gets its licences one way"
+        yield Finding(table, "license_group", what, "keep one of the two")
+    if given and rules.gives_licenses and rules.usage_location is None and entry.sound(f"{role}.usage_location"):
         what = "is missing, and an account without it cannot hold a licence"
         yield Finding(table, "usage_location", what, 'add the country code, like "US"')
 

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sds_daemon.config.secrets import Secret
@@ -52,6 +52,9 @@ def _no_at(value: Any) -> Any:
     return value.removeprefix("@") if isinstance(value, str) else value
 
 
+ObjectId = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
+]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple)]
 Schools = Annotated[
@@ -136,7 +139,8 @@ class PersonRules(_Table):
     """`[profiles.NAME.students]` and `.teachers`: how a record finds its account, and how an account is made.
 
     The compared text is the source property, plus "@" and `suffix` where one is set. `domain`, `licenses` (SKU part
-    numbers or ids) and `usage_location` (ISO 3166-1 alpha-2) serve creation alone.
+    numbers or ids), `license_group` (object id of a group that gives licences to its members, instead of `licenses`)
+    and `usage_location` (ISO 3166-1 alpha-2) serve creation alone.
     """
 
     source_property: Literal["username", "number", "secondary_email"] = "username"
@@ -144,8 +148,14 @@ class PersonRules(_Table):
     target_property: Literal["userPrincipalName", "mail", "mailNickname"] = "userPrincipalName"
     domain: Domain | None = None
     licenses: Texts = ()
+    license_group: ObjectId | None = None
     usage_location: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     attributes: Texts = ()
+
+    @property
+    def gives_licenses(self) -> bool:
+        """Whether accounts that are made get licences, one way or the other."""
+        return bool(self.licenses or self.license_group)
 
 
 class AttributeChoice(_Table):

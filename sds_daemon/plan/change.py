@@ -18,6 +18,7 @@ class ChangeKind(StrEnum):
     CREATE_USER = "user.create"
     UPDATE_USER = "user.update"
     ASSIGN_LICENSE = "user.license"
+    JOIN_LICENSE_GROUP = "user.license_group"
     ADOPT_USER = "user.adopt"
     CREATE_CLASS = "class.create"
     UPDATE_CLASS = "class.update"
@@ -43,6 +44,7 @@ MEMBERSHIP_KINDS = frozenset(
         ChangeKind.ADD_SCHOOL_CLASS,
     }
 )
+LICENSINGS = frozenset({ChangeKind.ASSIGN_LICENSE, ChangeKind.JOIN_LICENSE_GROUP})
 REMOVALS = frozenset({ChangeKind.REMOVE_MEMBER, ChangeKind.REMOVE_OWNER, ChangeKind.REMOVE_SCHOOL_USER})
 
 

@@ -19,6 +19,7 @@ class IssueCode(StrEnum):
     DUPLICATE_SIS_ID = "DuplicateSisId"
     INVALID_VALUE = "AzureActiveDirectoryInvalidPropertyValue"
     INVALID_LICENSE = "AzureActiveDirectoryInvalidLicense"
+    LICENSE_GROUP = "LicenseGroupUnusable"
     NO_SEAT = "AzureActiveDirectoryNoLicenseAvailable"
     INVALID_USAGE_LOCATION = "AzureActiveDirectoryInvalidUserUsageLocation"
     UPN_TAKEN = "UserPrincipalNameTaken"
@@ -49,6 +50,7 @@ REMEDIES: dict[IssueCode, str] = {
     IssueCode.DUPLICATE_SIS_ID: "two records came with one id; ask the PowerSchool administrator to look",
     IssueCode.INVALID_VALUE: "correct the value in PowerSchool, or set replace_invalid_characters",
     IssueCode.INVALID_LICENSE: "choose a licence the tenant owns (sds-daemon check lists them)",
+    IssueCode.LICENSE_GROUP: "name a group that gives licences and takes members by hand (sds-daemon check says more)",
     IssueCode.NO_SEAT: "buy or free seats; the assignment is tried again every cycle",
     IssueCode.INVALID_USAGE_LOCATION: "set usage_location in the profile",
     IssueCode.UPN_TAKEN: "rename the account that holds the name, change the Username, or use match",

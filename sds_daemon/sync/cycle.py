@@ -31,6 +31,7 @@ from sds_daemon.sync.recovery import claim_created, claim_unlicensed, recover_cr
 from sds_daemon.sync.relaxing import relaxed
 from sds_daemon.sync.reread import reread_reset
 from sds_daemon.sync.run import Run
+from sds_daemon.sync.seats import groups_named
 from sds_daemon.sync.settled import Settled, footing_of, settled_by, undisturbed, unsettle
 from sds_daemon.sync.sightings import record_sightings
 from sds_daemon.sync.summary import RunSummary
@@ -173,6 +174,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
     job.progress("planning", 0, None)
     kept = await aside(planned, job, run.id, world, first_sync=measured.first_sync)
     run.notices += kept.notices
+    groups = await job.target.license_groups(groups_named(kept.plan.changes))
     if not job.preview:
         run.notices += report_drift(world, store, strange)
     decision = Decision(
@@ -182,6 +184,7 @@ async def decide(job: Job, run: Run, facts: TenantFacts, snapshot: Snapshot, mea
         held_number=kept.number,
         baseline=measured.baseline,
         footing=footing,
+        license_groups=groups,
     )
     return decision if job.only is None else narrowed(job.only, decision)
 
@@ -271,7 +274,7 @@ def record(job: Job, run_id: int, decision: Decision) -> None:
 def licensed_kinds(profile: Profile) -> frozenset[str]:
     """Kinds of people whose new accounts get licences."""
     roles = {RecordKind.STUDENT: profile.students, RecordKind.TEACHER: profile.teachers}
-    return frozenset(kind.value for kind, rules in roles.items() if rules.licenses)
+    return frozenset(kind.value for kind, rules in roles.items() if rules.gives_licenses)
 
 
 def _compare_mail(run: Run, profile: Profile, ledger: RunLedger) -> None:

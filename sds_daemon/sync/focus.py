@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from sds_daemon.errors import UsageError
-from sds_daemon.plan.change import Change, ChangeKind, Plan, Reason, Withheld
+from sds_daemon.plan.change import LICENSINGS, Change, ChangeKind, Plan, Reason, Withheld
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.sync.people import PERSON_KINDS
 from sds_daemon.sync.sightings import in_snapshot
@@ -75,7 +75,7 @@ def with_what_it_needs(changes: Sequence[Change], ref: Ref) -> list[Change]:
 def _is_needed(change: Change, changes: Sequence[Change], chosen: set[tuple[ChangeKind, Ref, Ref | None]]) -> bool:
     if change.kind in _MAKING:
         return any(change.subject in (subject, member) for _, subject, member in chosen)
-    if change.kind is ChangeKind.ASSIGN_LICENSE:
+    if change.kind in LICENSINGS:
         return (ChangeKind.CREATE_USER, change.subject, None) in chosen
     if change.kind in _LEADING and change.member is not None and change.member.kind is RecordKind.TEACHER:
         made = (ChangeKind.CREATE_CLASS, change.subject, None) in chosen

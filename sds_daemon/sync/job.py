@@ -18,7 +18,7 @@ from sds_daemon.store import Baseline, Store
 from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.gate import Release
 from sds_daemon.sync.world import World
-from sds_daemon.targets.base import Target
+from sds_daemon.targets.base import LicenseGroup, Target
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -73,7 +73,8 @@ class Decision(msgspec.Struct, kw_only=True):
     """What a cycle decided before it wrote: the hard line between deciding and doing.
 
     `only`: the one record this run is about, and `elsewhere` the changes it leaves alone, counted by kind;
-    `held_beside` is the whole held set then, since it is approved as a whole.
+    `held_beside` is the whole held set then, since it is approved as a whole. `license_groups`: those the plan puts
+    people into, by id.
     """
 
     world: World
@@ -85,6 +86,7 @@ class Decision(msgspec.Struct, kw_only=True):
     only: Ref | None = None
     elsewhere: dict[str, int] = {}
     held_beside: list[Withheld] = []
+    license_groups: dict[str, LicenseGroup] = {}
 
 
 def scope_of(job: Job, not_before: datetime | None = None) -> Scope:

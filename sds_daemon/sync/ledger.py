@@ -14,7 +14,7 @@ from sds_daemon.clock import Clock
 from sds_daemon.errors import StateError
 from sds_daemon.ownership import give_to_folder_owner
 from sds_daemon.plan.attributes import ACCOUNT_IDENTITY
-from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
+from sds_daemon.plan.change import LICENSINGS, Change, ChangeKind, Outcome, Result
 from sds_daemon.plan.issues import Issue, IssueCode, Severity
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Directory, Link, Links, Membership, Memberships, Store
@@ -203,7 +203,7 @@ class RunLedger:
 
     def _write_attributes(self, outcomes: Sequence[Outcome]) -> None:
         written = {o.change.subject: o.change.values for o in outcomes if o.change.kind in UPDATES}
-        licensed = [o.change.subject for o in outcomes if o.change.kind is ChangeKind.ASSIGN_LICENSE]
+        licensed = [o.change.subject for o in outcomes if o.change.kind in LICENSINGS]
         if written:
             self._links.write_many(written)
         if licensed:

@@ -51,7 +51,7 @@ def _check_schools(world: World) -> None:
 def _licenses_due(world: World) -> Iterator[Change]:
     for kind in PERSON_KINDS:
         people, rules = _people(world, kind), _rules(world, kind)
-        for sis_id, link in world.known.all(kind).items() if rules.licenses else ():
+        for sis_id, link in world.known.all(kind).items() if rules.gives_licenses else ():
             mine = link.licenses_due and link.profile == world.profile.name
             if mine and sis_id in people and link.ref in world.match.linked:
                 yield _license(link.ref, rules)
@@ -86,12 +86,19 @@ def _create(world: World, ref: Ref, person: Person, names: dict[str, str]) -> li
     filled = {name: value for name, value in desired_values(world, person).items() if value is not None}
     changes = [Change(kind=ChangeKind.CREATE_USER, subject=ref, values={**filled, **names})]
     rules = _rules(world, ref.kind)
-    if rules.licenses:
+    if rules.gives_licenses:
         changes.append(_license(ref, rules))
     return changes
 
 
 def _license(ref: Ref, rules: PersonRules) -> Change:
+    if rules.license_group:
+        return Change(
+            kind=ChangeKind.JOIN_LICENSE_GROUP,
+            subject=ref,
+            values={"group": rules.license_group},
+            reason=Reason.LICENSE_DUE,
+        )
     return Change(
         kind=ChangeKind.ASSIGN_LICENSE,
         subject=ref,

@@ -15,7 +15,7 @@ from sds_daemon.sources.base import Unchanged
 from sds_daemon.sync.job import Decision, Job
 from sds_daemon.sync.ledger import RunLedger
 from sds_daemon.sync.measure import Measure
-from sds_daemon.sync.seats import forecast_seats
+from sds_daemon.sync.seats import forecast_seats, seats_not_told
 from sds_daemon.sync.settled import Settled, summary_of
 from sds_daemon.sync.summary import (
     FAILED,
@@ -82,7 +82,9 @@ class Run:
         summary.held_number = decision.held_number if decision.plan.held else None
         summary.only = str(decision.only) if decision.only is not None else None
         summary.elsewhere = decision.elsewhere
-        summary.seats = forecast_seats(decision.plan.changes, decision.world.facts.skus)
+        changes, groups = decision.plan.changes, decision.license_groups
+        summary.seats = forecast_seats(changes, decision.world.facts.skus, groups)
+        self.notices += seats_not_told(changes, groups)
         if not self._job.preview:
             self._record_issues(None if decision.only is None else {decision.only})
             if self._whole:

@@ -24,6 +24,7 @@ _ANSWER_ISSUES = frozenset(
     {
         IssueCode.NO_SEAT,
         IssueCode.INVALID_LICENSE,
+        IssueCode.LICENSE_GROUP,
         IssueCode.INVALID_USAGE_LOCATION,
         IssueCode.QUOTA_EXCEEDED,
         IssueCode.TOO_MANY_OWNERS,
@@ -230,6 +231,8 @@ def sentence(change: Change) -> str:
     """A change in ids, with its reason."""
     place = f" {change.member} in {change.subject}" if change.member is not None else f" {change.subject}"
     fields = f": {', '.join(sorted(change.values))}" if change.kind.value.endswith(".update") else ""
+    if change.kind is ChangeKind.JOIN_LICENSE_GROUP:
+        fields = f" into group {change.values.get('group')}"
     return f"{change.kind.value}{place}{fields} ({change.reason.value})"
 
 

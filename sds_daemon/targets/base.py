@@ -89,6 +89,19 @@ class Sku(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
+class LicenseGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that gives licences to its members. `skus`: ids of these.
+
+    `fault`: what keeps it from serving ("gives no licences"), `remedy` what to do; both empty where it serves.
+    """
+
+    id: str
+    name: str = ""
+    skus: tuple[str, ...] = ()
+    fault: str = ""
+    remedy: str = ""
+
+
 class TenantFacts(msgspec.Struct, kw_only=True):
     """What preflight learns of a tenant. `writable`: neutral attribute names per kind that this tenant can hold."""
 
@@ -197,8 +210,14 @@ class Target(ABC):
         """Preflight: token roles, organisation, domains, licences. Cached for the target's life. Raises TargetError."""
 
     @abstractmethod
-    async def check(self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str]) -> list[Finding]:
+    async def check(
+        self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str], license_groups: Sequence[str] = ()
+    ) -> list[Finding]:
         """Connection, credentials, permissions, domains, licences, education tenant; never raises for a fault."""
+
+    @abstractmethod
+    async def license_groups(self, ids: Sequence[str]) -> dict[str, LicenseGroup]:
+        """How each of these groups stands, one that is not there included. Raises TargetError."""
 
     @abstractmethod
     async def refresh(

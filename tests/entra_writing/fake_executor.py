@@ -83,7 +83,7 @@ class FakeExecutor:
         self.items.append(item)
         for name in item.objects:
             self.in_flight[name] = self.in_flight.get(name, 0) + 1
-            if self.in_flight[name] > 1 and "school" not in item.kind:
+            if self.in_flight[name] > 1 and not item.kind.startswith(("school", "user.license_group")):
                 self.overlaps.append(f"{item.method} {item.url}")
         self.peak = max(self.peak, sum(self.in_flight.values()))
         try:

@@ -13,8 +13,10 @@ from sds_daemon.errors import ConfigurationError, SdsError
 from sds_daemon.sources.base import Finding, fault
 from sds_daemon.targets.base import Sku, TenantFacts
 from sds_daemon.targets.entra import facts as preflight
+from sds_daemon.targets.entra import wire
 from sds_daemon.targets.entra.expiry import expiry
 from sds_daemon.targets.entra.facts import Education
+from sds_daemon.targets.entra.license_groups import look
 from sds_daemon.targets.entra.transport import GraphTransport, tls_context
 
 _TIMEOUT = 10.0
@@ -27,6 +29,7 @@ async def findings(
     creating: bool,
     licenses: Sequence[str],
     domains: Sequence[str],
+    license_groups: Sequence[str] = (),
     writes_users: bool = False,
 ) -> list[Finding]:
     """Connection, credentials, permissions, domains, licences, education. Faults stand in the list.
@@ -52,6 +55,7 @@ async def findings(
         *_tenant(facts, probe, creating=creating),
         *_domains(facts, domains),
         *_licenses(facts, licenses),
+        *[finding for group_id in license_groups for finding in await _license_group(transport, facts, group_id)],
     ]
 
 
@@ -195,6 +199,27 @@ def _domains(facts: TenantFacts, wanted: Sequence[str]) -> list[Finding]:
 def _licenses(facts: TenantFacts, wanted: Sequence[str]) -> list[Finding]:
     known = {sku.part_number.lower(): sku for sku in facts.skus.values()} | dict(facts.skus)
     return [_license(name, known.get(name.lower()), facts) for name in dict.fromkeys(wanted)]
+
+
+async def _license_group(transport: GraphTransport, facts: TenantFacts, group_id: str) -> list[Finding]:
+    """Whether the group serves, which licences it gives with their seats, and whether members went without."""
+    try:
+        group = await look(transport, group_id)
+        if group.fault:
+            what = f"the licence group {group_id} {group.fault}"
+            return [Finding(level="error", topic="licences", message=what, remedy=group.remedy, data={"id": group_id})]
+        without = await transport.get(f"/groups/{group_id}/membersWithLicenseErrors?$select=id&$top=999", wire.IDS)
+    except SdsError as error:
+        return [fault("licences", error)]
+    names = sorted(facts.skus[sku].part_number if sku in facts.skus else sku for sku in group.skus)
+    message = f"the licence group {group.name or group_id} gives {', '.join(names)}"
+    found = [Finding(level="ok", topic="licences", message=message, data={"id": group_id, "licences": names})]
+    if without.value:
+        count = f"{len(without.value)}{' or more' if without.next_link else ''}"
+        what = f"{count} members of the licence group {group.name or group_id} did not get all licences it gives"
+        remedy = "look at the group's licences in the Microsoft 365 admin centre: mostly seats are missing"
+        found.append(Finding(level="warning", topic="licences", message=what, remedy=remedy))
+    return [*found, *_licenses(facts, names)]
 
 
 def _license(name: str, sku: Sku | None, facts: TenantFacts) -> Finding:

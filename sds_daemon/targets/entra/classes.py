@@ -36,7 +36,8 @@ class ClassStrand(Strand):
     urgency = Urgency.CLASS
 
     def __init__(self, ctx: Context, ref: Ref, changes: Sequence[Change]) -> None:
-        super().__init__(ctx, ref)
+        super().__init__(ctx)
+        self.ref = ref
         self._make = next((change for change in changes if change.kind in _MAKING), None)
         self._update = next((change for change in changes if change.kind is ChangeKind.UPDATE_CLASS), None)
         self._restore = next((change for change in changes if change.kind is ChangeKind.RESTORE_CLASS), None)

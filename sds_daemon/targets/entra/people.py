@@ -22,7 +22,8 @@ class PersonStrand(Strand):
     urgency = Urgency.PERSON
 
     def __init__(self, ctx: Context, ref: Ref, changes: Sequence[Change]) -> None:
-        super().__init__(ctx, ref)
+        super().__init__(ctx)
+        self.ref = ref
         order = (ChangeKind.CREATE_USER, ChangeKind.ADOPT_USER, ChangeKind.UPDATE_USER, ChangeKind.ASSIGN_LICENSE)
         self._left = sorted(changes, key=lambda change: order.index(change.kind))
 

@@ -32,6 +32,7 @@ _RELATION = {
     ChangeKind.REMOVE_MEMBER: "members",
     ChangeKind.ADD_OWNER: "owners",
     ChangeKind.REMOVE_OWNER: "owners",
+    ChangeKind.JOIN_LICENSE_GROUP: "members",
 }
 
 
@@ -252,7 +253,7 @@ class Requests:
             objects=frozenset({group_id}),
             needs=frozenset(add.member_id for add in adds),
             adds=len(adds),
-            kind="group.add",
+            kind=_kind_of(adds),
             changes=tuple(add.change for add in adds),
         )
 
@@ -357,6 +358,12 @@ class Requests:
         return Item(
             method=form.method, url=form.url, body=body, kind=change.kind, changes=(change,), education=education
         )
+
+
+def _kind_of(adds: Sequence[Add]) -> str:
+    """What refusals are counted under: that the app may not write to a licence group says nothing of classes."""
+    join = ChangeKind.JOIN_LICENSE_GROUP
+    return join if any(add.change.kind is join for add in adds) else "group.add"
 
 
 def relation_of(kind: ChangeKind) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.targets.entra.classes import ClassStrand
+from sds_daemon.targets.entra.license_groups import LicenseGroupStrand
 from sds_daemon.targets.entra.people import PersonStrand
 from sds_daemon.targets.entra.schools import SchoolStrand
 from sds_daemon.targets.entra.strands import Context, member_of
@@ -20,7 +21,7 @@ MAKING = frozenset(
         ChangeKind.ADOPT_CLASS,
     }
 )
-AnyStrand = PersonStrand | ClassStrand | SchoolStrand
+AnyStrand = PersonStrand | ClassStrand | SchoolStrand | LicenseGroupStrand
 _STRANDS: dict[RecordKind, Callable[[Context, Ref, Sequence[Change]], AnyStrand]] = {
     RecordKind.SCHOOL: SchoolStrand,
     RecordKind.SECTION: ClassStrand,
@@ -55,11 +56,16 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
 
 def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:
     """One strand per object: teachers' first, since classes wait for them, then students' class by class."""
+    groups: dict[str, list[Change]] = {}
     work: dict[Ref, list[Change]] = {
         member_of(change): [] for change in changes if change.kind is ChangeKind.ADD_MEMBER
     }
     for change in changes:
-        work.setdefault(change.subject, []).append(change)
+        if change.kind is ChangeKind.JOIN_LICENSE_GROUP:
+            groups.setdefault(str(change.values["group"]), []).append(change)
+        else:
+            work.setdefault(change.subject, []).append(change)
     first = {RecordKind.SCHOOL: 0, RecordKind.TEACHER: 1, RecordKind.SECTION: 3, RecordKind.STUDENT: 2}
     order = sorted((ref for ref in work if work[ref]), key=lambda ref: first[ref.kind])
-    return [_STRANDS[ref.kind](ctx, ref, work[ref]) for ref in order]
+    joining = [LicenseGroupStrand(ctx, group_id, joins) for group_id, joins in groups.items()]
+    return [*(_STRANDS[ref.kind](ctx, ref, work[ref]) for ref in order), *joining]

@@ -25,7 +25,8 @@ class SchoolStrand(Strand):
     urgency = Urgency.SCHOOL
 
     def __init__(self, ctx: Context, ref: Ref, changes: Sequence[Change]) -> None:
-        super().__init__(ctx, ref)
+        super().__init__(ctx)
+        self.ref = ref
         kinds = {change.kind: change for change in changes}
         self._create = kinds.get(ChangeKind.CREATE_SCHOOL)
         self._update = kinds.get(ChangeKind.UPDATE_SCHOOL)

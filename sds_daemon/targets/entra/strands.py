@@ -160,9 +160,8 @@ class Strand(ABC):
 
     urgency: Urgency
 
-    def __init__(self, ctx: Context, ref: Ref) -> None:
+    def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.ref = ref
         self.active = False
 
     @abstractmethod

@@ -15,6 +15,7 @@ from sds_daemon.sources.base import Finding, Progress, no_progress
 from sds_daemon.targets.base import (
     DirectoryCache,
     Ledger,
+    LicenseGroup,
     Members,
     RefreshReport,
     RequestCounts,
@@ -85,7 +86,9 @@ class EntraTarget(Target):
             )
         return self._facts
 
-    async def check(self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str]) -> list[Finding]:
+    async def check(
+        self, *, creating: bool, licenses: Sequence[str], domains: Sequence[str], license_groups: Sequence[str] = ()
+    ) -> list[Finding]:
         """Connection, credentials, permissions, domains, licences, kind of tenant; never raises for a fault."""
         from sds_daemon.targets.entra import check
 
@@ -94,9 +97,16 @@ class EntraTarget(Target):
             class_api=self._class_api,
             creating=creating,
             licenses=licenses,
+            license_groups=license_groups,
             domains=domains,
             writes_users=self._creating,
         )
+
+    async def license_groups(self, ids: Sequence[str]) -> dict[str, LicenseGroup]:
+        """How groups that are to give licences stand, a request for each. Raises TargetError."""
+        from sds_daemon.targets.entra.license_groups import look
+
+        return {group_id: await look(self._transport, group_id) for group_id in ids}
 
     async def refresh(
         self, cache: DirectoryCache, *, stop: Callable[[], bool] = lambda: False, progress: Progress = no_progress
