@@ -98,6 +98,10 @@ def license_of(ref: Ref, *skus: str) -> Change:
     return Change(kind=ChangeKind.ASSIGN_LICENSE, subject=ref, values={"licenses": list(skus)})
 
 
+def join(ref: Ref, group: str) -> Change:
+    return Change(kind=ChangeKind.JOIN_LICENSE_GROUP, subject=ref, values={"group": group})
+
+
 def restore_of(ref: Ref, object_id: str = "g1") -> Change:
     return Change(kind=ChangeKind.RESTORE_CLASS, subject=ref, object_id=object_id)
 

@@ -107,6 +107,8 @@ def render(
 
 
 def _licenses(tenant: Tenant, entity: Entity) -> list[dict[str, Any]]:
+    if isinstance(entity, Group):
+        return [{"skuId": sku_id, "disabledPlans": off} for sku_id, off in entity.licenses.items()]
     if not isinstance(entity, User):
         return []
     return [{"skuId": sku.id, "disabledPlans": disabled} for sku, disabled in owned_skus(tenant, entity)]

@@ -82,6 +82,7 @@ def resolve_binds(call: Call, data: dict[str, Any], group: Group | None) -> dict
     for relation, urls in wanted.items():
         ids = [reference(call.tenant, url, f"@odata.bind for {relation}") for url in urls]
         held = _held(group, relation)
+        _check_assigned(group, relation)
         check_quota(call.tenant, relation, len(held) + len(ids))
         found = [_linkable(target(call.tenant, object_id), relation).id for object_id in ids]
         if len(set(found)) != len(found) or any(object_id in held for object_id in found):
@@ -94,6 +95,12 @@ def _held(group: Group | None, relation: str) -> Mapping[str, float]:
     if group is None:
         return {}
     return group.members if relation == "members" else group.owners
+
+
+def _check_assigned(group: Group | None, relation: str) -> None:
+    """403 for members of a group whose rule decides who is in it."""
+    if group is not None and relation == "members" and "DynamicMembership" in (group.props.get("groupTypes") or ()):
+        raise errors.forbidden()
 
 
 def _linkable(entity: Entity, relation: str) -> Entity:
@@ -113,6 +120,7 @@ def add_to_group(call: Call, group: Group, relation: str, object_id: str) -> Non
     """One $ref: 404 for what is not there, 403 over quota, 400 for what is linked already."""
     entity = _linkable(target(call.tenant, object_id), relation)
     held = _held(group, relation)
+    _check_assigned(group, relation)
     if entity.id in held:
         raise bad_request(errors.ADDED.format(relation))
     check_quota(call.tenant, relation, len(held) + 1)
