@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -61,14 +62,7 @@ class Terminal:
         os.close(self._master)
 
     def press_control_c(self) -> None:
-        """Once, and again where that came just before the wait for an answer began: Python sleeps over it then."""
-        for _ in range(2):
-            os.write(self._master, b"\x03")
-            patience = time.monotonic() + 15
-            while time.monotonic() < patience:
-                if self._process.poll() is not None:
-                    return
-                self._read()
+        os.write(self._master, b"\x03")
 
     def end(self, seconds: float = 40) -> int:
         """Wait for the program's end; its exit code."""
@@ -94,3 +88,4 @@ def _own_terminal() -> None:
     import fcntl
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background of a shell inherit it ignored
