@@ -17,7 +17,8 @@ from sds_daemon.roster.records import RecordKind, Ref, Snapshot
 from sds_daemon.store import Baseline
 
 EMPTY_FLOORS = {Resource.STUDENTS: 8, Resource.ENROLLMENTS: 8, Resource.SECTIONS: 2}
-"""A school with more rows than this, and none now, is called empty. Below it the ordinary limits are enough."""
+"""A school with more rows than this, and none now, is called empty; so are all its schools where a whole profile had
+more and has none now. Below it the ordinary limits are enough."""
 
 
 class Oddity(StrEnum):
@@ -116,13 +117,19 @@ def _emptied(snapshot: Snapshot, now: Baseline, accepted: Baseline) -> Iterator[
     """Schools read whole without a row of what they had. In a new year sections may be yet to come: students count."""
     same_year = accepted.school_year == now.school_year
     judged = EMPTY_FLOORS if same_year else {Resource.STUDENTS: EMPTY_FLOORS[Resource.STUDENTS]}
+    nowhere = {each for each in judged if _total(accepted, each) > judged[each] and not _total(now, each)}
     for school_id in sorted(snapshot.schools):
         before = {resource: accepted.rows.get((resource, school_id), 0) for resource in judged}
-        gone = [each for each in judged if before[each] > judged[each] and not now.rows.get((each, school_id))]
+        floors = {each: 0 if each in nowhere else judged[each] for each in judged}
+        gone = [each for each in judged if before[each] > floors[each] and not now.rows.get((each, school_id))]
         lost = [f"{before[each]} {each}" for each in gone]
         if lost:
             detail = f"the school had {' and '.join(lost)} and now has none; nobody is removed there"
             yield Anomaly(oddity=Oddity.EMPTY, school_id=school_id, detail=detail)
+
+
+def _total(counts: Baseline, resource: Resource) -> int:
+    return sum(count for (each, _), count in counts.rows.items() if each is resource)
 
 
 def _without_sections(snapshot: Snapshot) -> Iterator[Anomaly]:

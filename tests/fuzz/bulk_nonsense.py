@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -55,7 +56,10 @@ def rows() -> dict[str, Rows]:
         "terms": [_term(10, 3), _term(11, 4)],
         "courses": [{"id": "20", "number": "MA1", "name": "Algebra"}, {"id": "21", "number": "BI1", "name": "Biology"}],
         "sections": [_section(51, 67), _section(52, 68), _section(53, 69, school="4", term="11", course="21")],
-        "section_teachers": [_teacher(1, 51, 67, "Lead Teacher"), _teacher(2, 51, 68, "Co-teacher")],
+        "section_teachers": [
+            *(_teacher(number, number, number + 16, "Lead Teacher") for number in (51, 52, 53)),
+            _teacher(54, 51, 68, "Co-teacher"),
+        ],
         "staff": [_staff(67, 64, 3), _staff(68, 65, 3), _staff(69, 66, 4)],
         "students": [_student(number, 3 if number < 5 else 4) for number in range(1, 9)],
         "enrollments": [
@@ -161,6 +165,56 @@ def a_broken_list(draw: st.DrawFn, script: Script, queries: Queries) -> None:
     found = queries.rows[path.rpartition(PREFIX)[2]]
     record: Any = draw(st.sampled_from([None, "", [], [None], [[]], found[0], [found, found], found[1:], {"x": 1}]))
     script.overrides[path] = json_answer(json.dumps({"name": "x", "record": record, "@extensions": ""}).encode())
+
+
+def emptied(*names: str) -> Callable[[Queries], None]:
+    """Lists without a row, and counts that say so too."""
+
+    def change(queries: Queries) -> None:
+        for name in names:
+            queries.rows[name].clear()
+
+    return change
+
+
+def doubled(name: str, first: int, instead_of: int) -> Callable[[Queries], None]:
+    """A row that comes twice, in the place of another: the count is as it should be."""
+
+    def change(queries: Queries) -> None:
+        queries.rows[name][instead_of] = copied(queries.rows[name][first])
+
+    return change
+
+
+def without(name: str, field: str, *places: int) -> Callable[[Queries], None]:
+    """Rows at these places without a value that a true row has."""
+
+    def change(queries: Queries) -> None:
+        for place in places:
+            del queries.rows[name][place][field]
+
+    return change
+
+
+PLAUSIBLE: dict[str, Callable[[Queries], None]] = {
+    **{
+        f"no {name}": emptied(name)
+        for name in ("schools", "courses", "sections", "section_teachers", "staff", "students")
+    },
+    "no enrollments": emptied("enrollments"),
+    "nobody": emptied("students", "enrollments"),
+    "an enrollment twice": doubled("enrollments", 0, 1),
+    "an enrollment twice, apart": doubled("enrollments", 0, 2),
+    "an assignment twice": doubled("section_teachers", 2, 3),
+    "a student twice": doubled("students", 0, 1),
+    "one of the staff twice": doubled("staff", 0, 1),
+    "a section twice": doubled("sections", 0, 1),
+    "a co-teacher without a role": without("section_teachers", "role", 3),
+    "assignments without a role": without("section_teachers", "role", 0, 1, 2, 3),
+    "students without a school": without("students", "school", *range(9)),
+    "enrollments without a student": without("enrollments", "student", *range(11)),
+}
+"""What fits its counts, and is wrong all the same."""
 
 
 @st.composite

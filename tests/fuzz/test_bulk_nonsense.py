@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from bulk_nonsense import ROWS, a_broken_list, an_answer, bulk_day_later, bulk_district
+from bulk_nonsense import PLAUSIBLE, ROWS, a_broken_list, an_answer, bulk_day_later, bulk_district
 from fuzz_rig import LONG, World, bounded, running
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_directory import MemoryDirectory, ref
+from query_rig import Queries
 from test_nonsense import NEVER_DETACHED, no_wrong_removal
 
 from sds_daemon.errors import SdsError
@@ -84,6 +85,16 @@ def test_broken_lists(world: World, data: st.DataObject) -> None:
 def test_answers_that_are_none(world: World, data: st.DataObject) -> None:
     script, queries = bulk_day_later()
     data.draw(an_answer(script, queries))
+    with world.again() as moment:
+        assert isinstance(moment.cycle(script), RunSummary | SdsError)
+        no_wrong_removal(moment.directory)
+        heals(world, moment)
+
+
+@pytest.mark.parametrize("change", PLAUSIBLE.values(), ids=PLAUSIBLE)
+def test_answers_that_fit_their_counts_and_are_wrong(world: World, change: Callable[[Queries], None]) -> None:
+    script, queries = bulk_day_later()
+    change(queries)
     with world.again() as moment:
         assert isinstance(moment.cycle(script), RunSummary | SdsError)
         no_wrong_removal(moment.directory)

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ps_rig import Script, make_session
@@ -13,8 +14,9 @@ from ps_rig import Script, make_session
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RosterEntry, RosterRole, School, Section, Term
 from sds_daemon.sources.base import no_progress
+from sds_daemon.sources.powerschool import bulk_records
 from sds_daemon.sources.powerschool.bulk import MOST_RANGES, ranges_of
-from sds_daemon.sources.powerschool.bulk_records import StudentMaker, _student
+from sds_daemon.sources.powerschool.bulk_records import StudentMaker, _student, distinct
 from sds_daemon.sources.powerschool.bulk_rosters import RosterMaker, _enrollment, add_co_teachers, seat_students
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.fetch import Batch, Call
@@ -23,6 +25,7 @@ from sds_daemon.sources.powerschool.queries import (
     SECTION_TEACHERS,
     EnrollmentRecord,
     Range,
+    SectionTeacherRecord,
     StudentRecord,
 )
 from sds_daemon.sources.powerschool.spool import Spool
@@ -168,7 +171,8 @@ def co_teachers(*rows: dict[str, str]) -> tuple[list[tuple[str, RosterRole]], De
     sections["51"] = msgspec.structs.replace(sections["51"], teachers=(RosterEntry("p1"),))
     seat = RosterMaker(desk, sections, TODAY)
     seat_students(desk, sections, SCHOOLS, [], seat)
-    desk.proof.parts[0].resource = Resource.SECTIONS
+    for part in desk.proof.parts:
+        part.resource = Resource.SECTIONS
     add_co_teachers(desk, sections, assignments(*rows), staff_of("1", "2", "3"), TODAY)
     return [(entry.teacher_id, entry.role) for entry in sections["51"].teachers], desk
 
@@ -197,6 +201,33 @@ def test_a_teacher_who_cannot_be_read_leaves_the_section_in_doubt() -> None:
         assert desk.proof.doubt(Resource.SECTIONS, "3", "51") is not None
         assert desk.proof.doubt(Resource.SECTIONS, "3", "52") is None
         assert len(desk.problems) == 1
+
+
+def test_an_assignment_without_a_role_leaves_the_section_in_doubt() -> None:
+    found, desk = co_teachers(assignment("1", "Lead Teacher"), assignment("2", "", id="2"))
+    assert found == [("p1", RosterRole.LEAD)]
+    assert desk.proof.doubt(Resource.SECTIONS, "3", "51") is not None
+    assert desk.proof.doubt(Resource.SECTIONS, "3", "52") is None
+
+
+def test_a_school_of_whose_leads_nothing_is_said_is_in_doubt() -> None:
+    for rows in ((), (assignment("2", section="52"),)):
+        _, desk = co_teachers(*rows)
+        assert "not even a lead teacher" in (desk.proof.doubt(Resource.SECTIONS, "3", "51") or "")
+        assert desk.proof.doubt(Resource.SECTIONS, "4", "52") is None
+    assert co_teachers(assignment("1", "Lead Teacher"))[1].proof.doubt(Resource.SECTIONS, "3", "51") is None
+
+
+@given(st.lists(st.integers(1, 6).map(str), max_size=8).map(sorted), st.integers(1, 3))
+def test_a_row_that_comes_twice_is_counted_wherever_the_answer_is_cut(ids: list[str], step: int) -> None:
+    (batch,) = batches = assignments(*({**assignment("1"), "id": each} for each in ids))
+    cut = [ids[start : start + step] for start in range(0, len(ids), step)]
+    with pytest.MonkeyPatch.context() as patch:
+        slices = [[SectionTeacherRecord(id=each) for each in part] for part in cut]
+        patch.setattr(bulk_records, "read_rows", lambda spool, kind: iter(slices))
+        assert [row.id for rows in distinct(batches, SectionTeacherRecord) for row in rows] == ids
+    assert batch.doubled == len(ids) - len(set(ids))
+    assert (batch.reason is None) == (batch.doubled == 0) or not ids
 
 
 def schools(*numbers: int | str) -> list[School]:

@@ -110,6 +110,14 @@ def test_a_handful_of_rows_is_no_school_emptied() -> None:
     assert against(snapshot({LARGE: 400, SMALL: 0}, {LARGE: 3, SMALL: 1}), before).suspended == {}
 
 
+def test_a_list_that_is_empty_for_all_schools_empties_the_small_ones_too() -> None:
+    before = snapshot({"1": 5, "2": 5, "3": 0}, {"1": 1, "2": 1, "3": 0})
+    nobody = {key: msgspec.structs.replace(section, students=()) for key, section in before.sections.items()}
+    found = against(msgspec.structs.replace(before, sections=nobody), before)
+    assert list(found.suspended) == ["1", "2"]
+    assert "had 5 enrollments and now has none" in found.suspended["1"]
+
+
 def test_a_part_that_was_not_read_whole_says_nothing_of_the_school() -> None:
     broken = Proof(parts=[_unproved(Resource.STUDENTS), _unproved(Resource.ENROLLMENTS)])
     assert against(snapshot({LARGE: 400, SMALL: 0}, proof=broken)).anomalies == []

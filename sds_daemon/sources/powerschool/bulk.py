@@ -21,6 +21,7 @@ from sds_daemon.sources.base import Progress, Scope, Unchanged
 from sds_daemon.sources.powerschool import queries
 from sds_daemon.sources.powerschool.bulk_records import (
     StudentMaker,
+    distinct,
     file_parts,
     make_courses,
     make_schools,
@@ -212,7 +213,7 @@ async def _make(desk: Desk, frame: Frame, batches: Batches, scope: Scope) -> Sna
 
 async def _seat_all(desk: Desk, sections: dict[str, Section], frame: Frame, batches: list[Batch]) -> None:
     maker = RosterMaker(desk, sections, frame.today)
-    for rows in slices(batches, EnrollmentRecord):
+    for rows in distinct(batches, EnrollmentRecord):
         maker.take(rows)
         await _breathe(desk)
     seat_students(desk, sections, frame.schools, batches, maker)

@@ -19,9 +19,11 @@ from sds_daemon.sources.powerschool.normalise import LONGEST_TEXT, Malformed, Ro
 from sds_daemon.sources.powerschool.people import Students, file_student, staff_row
 from sds_daemon.sources.powerschool.queries import (
     CourseRecord,
+    EnrollmentRecord,
     Range,
     SchoolRecord,
     SectionRecord,
+    SectionTeacherRecord,
     StaffRecord,
     StudentRecord,
     TermRecord,
@@ -40,6 +42,8 @@ from sds_daemon.sources.powerschool.wire import (
 )
 
 R = TypeVar("R", bound=msgspec.Struct)
+Listed = TypeVar("Listed", EnrollmentRecord, SectionTeacherRecord)
+"""Rows whose absence ends a membership."""
 
 _STATUS_OF = {str(code): STATUS_NAMES[letter] for code, letter in STATUS_BY_CODE.items()}
 
@@ -60,6 +64,20 @@ def rows_of(batches: Iterable[Batch], kind: type[R]) -> Iterator[R]:
     """The rows of all batches."""
     for rows in slices(batches, kind):
         yield from rows
+
+
+def distinct(batches: Iterable[Batch], kind: type[Listed]) -> Iterator[list[Listed]]:
+    """As `slices`, and counts on the way what came more than once of rows ordered so that equal ids are near.
+
+    A row that comes twice in the place of another leaves the counts as they should be. Raises SourceInvalid.
+    """
+    for batch in batches:
+        last: str | None = None
+        for rows in slices([batch], kind):
+            ids = {row.id for row in rows}
+            batch.doubled += len(rows) - len(ids) + (last in ids)
+            last = rows[-1].id if rows else last
+            yield rows
 
 
 def file_parts(

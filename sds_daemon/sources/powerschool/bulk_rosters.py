@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
+from itertools import chain
 
 import msgspec
 
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import RecordKind, Ref, RosterEntry, RosterRole, School, Section
-from sds_daemon.sources.powerschool.bulk_records import file_parts, is_id, rows_of
+from sds_daemon.sources.powerschool.bulk_records import distinct, file_parts, is_id
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.fetch import Batch
 from sds_daemon.sources.powerschool.normalise import Malformed, Row, day, identifier
 from sds_daemon.sources.powerschool.queries import EnrollmentRecord, SectionTeacherRecord
 from sds_daemon.sources.powerschool.rosters import whose
+from sds_daemon.sources.powerschool.rows import UNREADABLE
 from sds_daemon.sources.powerschool.wire import StaffRow, parse_enrollment
 from sds_daemon.sources.powerschool.year import attends
 
@@ -125,13 +127,17 @@ def add_co_teachers(
 
     Before its term begins the section's first day counts. One who cannot be read is a gap in the proof of the
     school's sections, and one in a section that cannot be read makes those of all schools unproved; a role of the
-    district's own is told once and gives nothing.
+    district's own is told once and gives nothing. A school whose sections have lead teachers, but no row here, was not
+    shown: PowerSchool keeps one for each lead as well.
     """
     entries: dict[str, set[RosterEntry]] = {}
+    unseen = {section.school_id for section in sections.values() if section.teachers}
     homeless = 0
-    for row in rows_of(batches, SectionTeacherRecord):
+    for row in chain.from_iterable(distinct(batches, SectionTeacherRecord)):
         section = sections.get(row.section)
         homeless += not is_id(row.section)
+        if section is not None:
+            unseen.discard(section.school_id)
         if section is None or not _teaches(desk, section, row, today):
             continue
         person = staff.get(row.staff)
@@ -149,10 +155,14 @@ def add_co_teachers(
         doubt = f"{homeless} assignments of teachers name a section that cannot be read"
     if doubt is not None:
         desk.unprove(Resource.SECTIONS, doubt)
+    desk.unprove(Resource.SECTIONS, "no teacher of a section was received, not even a lead teacher", unseen)
 
 
 def _teaches(desk: Desk, section: Section, row: SectionTeacherRecord, today: date) -> bool:
     role = row.role.strip().casefold()
+    if role in ("", UNREADABLE):
+        _note_unreadable(desk, section, f"an assignment of staff {_shown(row.staff)} has no role that can be read")
+        return False
     if role not in (LEAD_ROLE, CO_ROLE):
         shown = "".join(letter if letter.isprintable() else "?" for letter in row.role[:40])
         desk.notice(f"assignments to sections in the role {shown!r} are not read: only Lead Teacher and Co-teacher are")
@@ -160,18 +170,21 @@ def _teaches(desk: Desk, section: Section, row: SectionTeacherRecord, today: dat
     try:
         first, last = day(row.first_day), day(row.last_day)
     except Malformed as fault:
-        _note_unreadable(desk, section, f"an assignment of staff {row.staff or 'without id'}: a date {fault}")
+        _note_unreadable(desk, section, f"an assignment of staff {_shown(row.staff)}: a date {fault}")
         return False
     reference = max(today, section.term.start)
     return (first is None or first <= reference) and (last is None or reference <= last)
 
 
 def _note_unknown(desk: Desk, section: Section, row: SectionTeacherRecord) -> None:
+    _note_unreadable(desk, section, f"a teacher, staff {_shown(row.staff)}, cannot be read")
+
+
+def _shown(staff_id: str) -> str:
     try:
-        staff_id = identifier(row.staff) or "without id"
+        return identifier(staff_id) or "without id"
     except Malformed:
-        staff_id = "with an unreadable id"
-    _note_unreadable(desk, section, f"a teacher, staff {staff_id}, cannot be read")
+        return "with an unreadable id"
 
 
 def _note_unreadable(desk: Desk, section: Section, reason: str) -> None:

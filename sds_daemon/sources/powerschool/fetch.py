@@ -36,7 +36,8 @@ class Call(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct):
     """What one call gave. `rows` were received, `expected_before` and `expected` counted before and after.
 
-    `moving`: pages that never read the same twice.
+    `moving`: pages that never read the same twice. `doubled`: rows whose id another row has as well, known once they
+    are decoded; each may stand where a row is missing, so that the counts still fit.
     """
 
     call: Call
@@ -45,6 +46,7 @@ class Batch(msgspec.Struct):
     expected_before: int
     expected: int
     moving: bool = False
+    doubled: int = 0
 
     @property
     def reason(self) -> str | None:
@@ -58,6 +60,8 @@ class Batch(msgspec.Struct):
             return f"{self.rows} of {self.expected} rows of {name} were received"
         if not self.spool.ended:
             return f"the answer of {name} ends too early"
+        if self.doubled:
+            return f"{self.doubled} of {self.rows} rows of {name} have the id of another row"
         return None
 
 
