@@ -27,6 +27,7 @@ def source(name: str, url: str) -> str:
     return f'\n[sources.{name}]\ntype = "powerschool"\nurl = "{url}"\nclient_id = "a"\nclient_secret = "env:X"\n'
 
 
+GROUP = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER_TENANT = "11111111-2222-3333-4444-555555555555"
 
 
@@ -103,6 +104,26 @@ class TestCreation:
     def test_licences_with_match(self, write: Write, faults: Faults) -> None:
         (found,) = faults(write({SUFFIX: f'{SUFFIX}\nlicenses = ["A1"]'}))
         assert 'users = "match" makes none' in found
+
+    def test_a_licence_group_goes_beside_no_licences(self, write: Write, faults: Faults) -> None:
+        """Nor without a country, nor where no accounts are made; which of the two is left out is the operator's say."""
+        given = f'{SUFFIX}\ndomain = "contoso.edu"\nlicense_group = "{GROUP}"\n'
+        teachers = '[profiles.pilot.teachers]\ndomain = "contoso.edu"'
+        makes = {'users = "match"': 'users = "create"'}
+        country = 'usage_location = "US"\n'
+        assert faults(write({**makes, SUFFIX: f"{given}{country}{teachers}"})) == []
+        (found,) = faults(write({**makes, SUFFIX: f'{given}{country}licenses = ["A1"]\n{teachers}'}))
+        assert found.startswith("[profiles.pilot.students] license_group: stands beside licenses")
+        assert found.endswith("keep one of the two")
+        (found,) = faults(write({**makes, SUFFIX: f"{given}{teachers}"}))
+        assert found.startswith("[profiles.pilot.students] usage_location: is missing")
+        (found,) = faults(write({SUFFIX: f"{given}{country}{teachers}"}))
+        assert found.startswith("[profiles.pilot.students] license_group: licences are for accounts")
+
+    @pytest.mark.parametrize("text", ["pupils", "", GROUP[:-1], f"{GROUP}0", f" {GROUP}"])
+    def test_a_licence_group_is_named_by_its_id(self, write: Write, faults: Faults, text: str) -> None:
+        (found,) = faults(write({SUFFIX: f'{SUFFIX}\nlicense_group = "{text}"'}))
+        assert "license_group" in found and "Object ID" in found
 
     def test_unknown_users_draws_no_conclusion(self, write: Write, faults: Faults) -> None:
         path = write({'users = "match"': 'users = "matching"', SUFFIX: f'{SUFFIX}\nlicenses = ["A1"]'})

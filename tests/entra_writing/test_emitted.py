@@ -15,6 +15,7 @@ from writing_rig import (
     create_class,
     create_school,
     create_user,
+    join,
     license_of,
     link,
     restore_of,
@@ -32,6 +33,7 @@ from sds_daemon.targets.entra.requests import Add, Requests
 Drive = Callable[[Requests], Any]
 PUPIL = link(K.ADD_MEMBER, section(1), student(1))
 LEAD = link(K.ADD_OWNER, section(1), teacher(1))
+JOIN = join(student(1), ID)
 DRIVEN: dict[str, Drive] = {
     "create_user": lambda r: r.create_user(create_user(student(1), grade="07"), "Secret-12"),
     "update_user": lambda r: r.update_user(update(K.UPDATE_USER, student(1), surname="B", state_id="1"), ID),
@@ -43,8 +45,8 @@ DRIVEN: dict[str, Drive] = {
     "restore_group": lambda r: r.restore_group(restore_of(section(1))),
     "create_school": lambda r: r.create_school(create_school(school())),
     "update_school": lambda r: r.update_school(update(K.UPDATE_SCHOOL, school(), display_name="B"), ID),
-    "add_many": lambda r: r.add_many(ID, [Add(LEAD, ID), Add(PUPIL, OTHER)]),
-    "add_one": lambda r: [r.add_one(ID, Add(change, OTHER)) for change in (PUPIL, LEAD)],
+    "add_many": lambda r: [r.add_many(ID, adds) for adds in ([Add(LEAD, ID), Add(PUPIL, OTHER)], [Add(JOIN, OTHER)])],
+    "add_one": lambda r: [r.add_one(ID, Add(change, OTHER)) for change in (PUPIL, LEAD, JOIN)],
     "remove_one": lambda r: [
         r.remove_one(link(kind, section(1), student(1)), ID, OTHER) for kind in (K.REMOVE_MEMBER, K.REMOVE_OWNER)
     ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sds_daemon.plan.change import Change, ChangeKind, Reason
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.sync.focus import with_what_it_needs
-from sds_daemon.sync.seats import forecast_seats
-from sds_daemon.targets.base import Sku
+from sds_daemon.sync.seats import forecast_seats, groups_named, seats_not_told
+from sds_daemon.targets.base import LicenseGroup, Sku
 
 PUPIL, FRIEND = Ref(RecordKind.STUDENT, "1"), Ref(RecordKind.STUDENT, "2")
 OLD, NEW = Ref(RecordKind.TEACHER, "1"), Ref(RecordKind.TEACHER, "2")
@@ -49,6 +49,13 @@ def test_a_person_brings_account_licence_class_and_its_owner_and_nobody_else() -
         ("member.add", "section 1", "teacher 2"),
         ("member.add", "section 1", "student 1"),
     ]
+
+
+def test_a_persons_licence_by_group_comes_along_with_the_account() -> None:
+    joins = [change(ChangeKind.JOIN_LICENSE_GROUP, ref) for ref in (PUPIL, FRIEND, NEW)]
+    rest = [each for each in FIRST if each.kind is not ChangeKind.ASSIGN_LICENSE]
+    chosen = with_what_it_needs([*rest, *joins], PUPIL)
+    assert [each.subject for each in chosen if each.kind is ChangeKind.JOIN_LICENSE_GROUP] == [PUPIL, NEW]
 
 
 def test_a_section_brings_the_accounts_of_its_members() -> None:
@@ -94,3 +101,22 @@ def test_seats_are_counted_per_licence_under_whatever_name() -> None:
         "UNKNOWN": ("", 1, 0, 1),
     }
     assert forecast_seats(FIRST[:4], skus) == []
+
+
+def test_seats_are_counted_through_groups_as_far_as_these_say_what_they_give() -> None:
+    skus = {"id-a": Sku(id="id-a", part_number="A3", seats=10, seats_free=2)}
+    joins = [
+        Change(kind=ChangeKind.JOIN_LICENSE_GROUP, subject=ref, values={"group": group})
+        for ref, group in ((PUPIL, "g1"), (FRIEND, "g1"), (NEW, "g2"))
+    ]
+    groups = {
+        "g1": LicenseGroup(id="g1", skus=("id-a", "id-x")),
+        "g2": LicenseGroup(id="g2", fault="gives no licences", remedy="assign some"),
+    }
+    plan = [*joins, license_of(OLD, "A3")]
+    assert groups_named(plan) == ["g1", "g2"]
+    found = [(each.part_number, each.needed, each.short) for each in forecast_seats(plan, skus, groups)]
+    assert found == [("A3", 3, 1), ("id-x", 2, 2)]
+    (said,) = seats_not_told(plan, groups)
+    assert "1 new accounts" in said and "g2 gives no licences" in said
+    assert groups_named(FIRST) == seats_not_told(FIRST, {}) == []
