@@ -51,7 +51,8 @@ def forecast_seats(
 def seats_not_told(changes: Iterable[Change], groups: Mapping[str, LicenseGroup]) -> list[str]:
     """A sentence for each licence group in the plan that gives nothing as it stands: its seats cannot be counted."""
     return [
-        f"how many seats {count} new accounts need cannot be told: licence group {group_id} {groups[group_id].fault}"
+        f"how many seats new accounts need ({count} to license) cannot be told: the licence group {group_id} "
+        f"{groups[group_id].fault}"
         for group_id, count in sorted(_joining(changes).items())
         if group_id in groups and groups[group_id].fault
     ]

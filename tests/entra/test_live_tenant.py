@@ -357,3 +357,55 @@ async def test_an_expired_token_is_replaced_by_a_new_one_from_the_authority(tmp_
         assert await facts.probe_education(transport) is Education.YES
         assert len(tenant.journal.read("authority")["requests"]) == 2
         await transport.close()
+
+
+GROUP = "aaaaaaaa-0000-4000-8000-000000000001"
+
+
+async def test_a_licence_group_is_told_with_its_licences_and_whom_it_left_without(tmp_path: Path) -> None:
+    async with live(tmp_path) as tenant:
+        pupils = [{"op": "create_user", "userPrincipalName": f"p{n}@contoso.edu"} for n in range(3)]
+        ids = [made["id"] for made in await tenant.change(*pupils)]
+        sku = "STANDARDWOFFPACK_STUDENT"
+        await tenant.change({"op": "set_seats", "sku": sku, "enabled": 2})
+        group = {"op": "create_group", "id": GROUP, "mailNickname": "pupils", "groupTypes": [], "licenses": [sku]}
+        await tenant.change(group)
+        found = await checked(tenant, license_groups=[GROUP])
+        assert errors(found) == []
+        assert f"the licence group pupils gives {sku}" in [finding.message for finding in found]
+        assert f"{sku}: 2 of 2 seats free" in [finding.message for finding in found]
+        await tenant.change(*({"op": "add_member", "group": GROUP, "user": user} for user in ids))
+        warned = [finding for finding in await checked(tenant, license_groups=[GROUP]) if finding.level == "warning"]
+        assert any("licence group pupils who did not get all it gives: 1" in finding.message for finding in warned)
+
+
+@pytest.mark.parametrize(
+    ("group", "says"),
+    [
+        (None, "not in the tenant"),
+        ({"groupTypes": ["DynamicMembership"]}, "dynamic membership"),
+        ({"groupTypes": [], "licenses": []}, "gives no licences"),
+    ],
+)
+async def test_a_licence_group_that_does_not_serve_is_an_error_with_a_remedy(
+    tmp_path: Path, group: dict[str, Any] | None, says: str
+) -> None:
+    async with live(tmp_path) as tenant:
+        if group is not None:
+            usual = {
+                "op": "create_group",
+                "id": GROUP,
+                "mailNickname": "pupils",
+                "licenses": ["STANDARDWOFFPACK_STUDENT"],
+            }
+            await tenant.change({**usual, **group})
+        (found,) = [each for each in await checked(tenant, license_groups=[GROUP]) if each.level == "error"]
+        assert says in found.message and GROUP in found.message
+        assert found.topic == "licences"
+        assert found.remedy
+
+
+async def test_a_licence_group_that_cannot_be_read_is_a_finding_too(tmp_path: Path) -> None:
+    async with live(tmp_path) as tenant:
+        tenant.faults.add({"side": "graph", "kind": "status", "status": 403, "path": f"/groups/{GROUP}$"})
+        assert len(errors(await checked(tenant, license_groups=[GROUP]))) == 1

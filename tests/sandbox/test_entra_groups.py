@@ -197,3 +197,29 @@ async def test_units_hold_users_and_groups_and_an_object_is_in_thirty_at_most(tm
         await rig.refused(404, "DELETE", f"/directory/administrativeUnits/{units[0]}/members/{ada}/$ref")
         memberships = (await rig.ok("GET", f"/users/{ada}/memberOf"))["value"]
         assert [item["id"] for item in memberships] == [units[1]]
+
+
+async def test_a_rule_alone_decides_who_is_in_a_dynamic_group(tmp_path: Path) -> None:
+    """Members can be added neither singly nor together; owners can."""
+    async with entra(tmp_path) as rig:
+        (someone,) = await people(rig, 1)
+        group = await rig.group("seniors", groupTypes=["Unified", "DynamicMembership"])
+        path = f"/groups/{group}"
+        await rig.refused(403, "POST", f"{path}/members/$ref", rig.ref(someone))
+        await rig.refused(403, "PATCH", path, {"members@odata.bind": rig.users_url(someone)})
+        await rig.ok("POST", f"{path}/owners/$ref", rig.ref(someone))
+        assert (await rig.group_state(group))["members"] == []
+
+
+async def test_the_licences_of_a_group_are_shown_to_who_asks_for_them(tmp_path: Path) -> None:
+    async with entra(tmp_path) as rig:
+        made = {
+            "op": "create_group",
+            "mailNickname": "pupils",
+            "groupTypes": [],
+            "licenses": ["STANDARDWOFFPACK_STUDENT"],
+        }
+        group = (await rig.change(made))[0]["id"]
+        shown = await rig.ok("GET", f"/groups/{group}?$select=id,assignedLicenses")
+        assert [each["skuId"] for each in shown["assignedLicenses"]] == ["314c4481-f395-4525-be8b-2ec4bb1e9d91"]
+        assert "assignedLicenses" not in await rig.ok("GET", f"/groups/{group}")

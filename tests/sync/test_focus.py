@@ -118,5 +118,5 @@ def test_seats_are_counted_through_groups_as_far_as_these_say_what_they_give() -
     found = [(each.part_number, each.needed, each.short) for each in forecast_seats(plan, skus, groups)]
     assert found == [("A3", 3, 1), ("id-x", 2, 2)]
     (said,) = seats_not_told(plan, groups)
-    assert "1 new accounts" in said and "g2 gives no licences" in said
+    assert "(1 to license)" in said and "g2 gives no licences" in said
     assert groups_named(FIRST) == seats_not_told(FIRST, {}) == []

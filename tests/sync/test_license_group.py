@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from plan_rig import Book, District, House, Master, Pupil, profile
@@ -23,7 +25,7 @@ TOWN = District(
 )
 
 
-def grouped(**more: object) -> Profile:
+def grouped(**more: Any) -> Profile:
     """A profile whose students are licensed by a group, and whose teachers by nothing."""
     return profile(students=PersonRules(domain="contoso.edu", usage_location="US", license_group=GROUP.upper()), **more)
 

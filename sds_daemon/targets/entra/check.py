@@ -212,13 +212,19 @@ async def _license_group(transport: GraphTransport, facts: TenantFacts, group_id
     except SdsError as error:
         return [fault("licences", error)]
     names = sorted(facts.skus[sku].part_number if sku in facts.skus else sku for sku in group.skus)
-    message = f"the licence group {group.name or group_id} gives {', '.join(names)}"
-    found = [Finding(level="ok", topic="licences", message=message, data={"id": group_id, "licences": names})]
+    called = f"the licence group {group.name or group_id}"
+    data = {"id": group_id, "licences": names}
+    found = [Finding(level="ok", topic="licences", message=f"{called} gives {', '.join(names)}", data=data)]
     if without.value:
-        count = f"{len(without.value)}{' or more' if without.next_link else ''}"
-        what = f"{count} members of the licence group {group.name or group_id} did not get all licences it gives"
-        remedy = "look at the group's licences in the Microsoft 365 admin centre: mostly seats are missing"
-        found.append(Finding(level="warning", topic="licences", message=what, remedy=remedy))
+        more = " or more" if without.next_link else ""
+        found.append(
+            Finding(
+                level="warning",
+                topic="licences",
+                message=f"members of {called} who did not get all it gives: {len(without.value)}{more}",
+                remedy="look at the group's licences in the Microsoft 365 admin centre; mostly seats are missing",
+            )
+        )
     return [*found, *_licenses(facts, names)]
 
 
