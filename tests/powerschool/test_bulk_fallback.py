@@ -9,8 +9,9 @@ from ps_sandbox_rig import Sandbox
 
 from sds_daemon.clock import FixedClock
 from sds_daemon.errors import SourceRefused
+from sds_daemon.roster.proof import Resource
 from sds_daemon.roster.records import Snapshot
-from sds_daemon.sources.base import Scope
+from sds_daemon.sources.base import Scope, Unchanged
 from sds_daemon.sources.powerschool.retry import RetryRules
 from sds_daemon.sources.powerschool.source import PowerSchoolSource
 
@@ -82,3 +83,24 @@ async def test_faults_on_the_way_of_a_stream_change_nothing(sandbox: Sandbox) ->
     assert snapshot.proof.unproved() == []
     for name in ("schools", "sections", "students", "teachers", "absences"):
         assert getattr(snapshot, name) == getattr(whole, name), name
+
+
+async def test_a_list_of_schools_that_is_not_whole_is_never_the_same_as_before(sandbox: Sandbox) -> None:
+    """The tables' answers are the same, byte for byte; what /ws/v1 says beside them counts as well."""
+    whole = await read(sandbox, "powerquery")
+    assert isinstance(await again(sandbox, whole), Unchanged)
+    sandbox.fault("status", status=200, body={"resource": {"count": 99}}, path="^/ws/v1/district/school/count")
+    doubtful = await again(sandbox, whole)
+    assert isinstance(doubtful, Snapshot)
+    assert [part.resource for part in doubtful.proof.unproved()] == [Resource.SCHOOLS]
+    assert doubtful.fingerprint == ""
+    sandbox.heal()
+    assert isinstance(await again(sandbox, whole), Unchanged)
+
+
+async def again(box: Sandbox, before: Snapshot) -> Snapshot | Unchanged:
+    source = PowerSchoolSource(box.read_by("powerquery"), FixedClock(NOW), rules=FAST)
+    try:
+        return await source.read(Scope(), known=before.fingerprint)
+    finally:
+        await source.close()

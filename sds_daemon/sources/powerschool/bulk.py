@@ -94,7 +94,8 @@ class BulkReader(Reader):
             frame = await _read_frame(desk, scope, clock, spools)
             batches = await _fetch_all(desk, frame, scope, spools)
             everything = [*frame.batches, *(batch for found in batches.values() for batch in found)]
-            mark = fingerprint(_facts(self.name, frame, scope), everything)
+            whole = not desk.proof.unproved()
+            mark = fingerprint(_facts(self.name, desk, frame, scope), everything) if whole else ""
             said = [*desk.notices]
             if mark and mark == known:
                 return Unchanged(fingerprint=mark, calls=session.calls, notices=said)
@@ -185,12 +186,13 @@ async def _fetch(desk: Desk, calls: Collection[Call], spools: ExitStack) -> list
     return await each(session.lanes, list(zip(calls, counts, strict=True)), work)
 
 
-def _facts(reader: str, frame: Frame, scope: Scope) -> list[str]:
-    """What a snapshot depends on besides the answers of the queries."""
+def _facts(reader: str, desk: Desk, frame: Frame, scope: Scope) -> list[str]:
+    """What a snapshot depends on besides the answers of the queries: what else was read, and what was wrong there."""
     facts = (frame.facts.uuid, frame.facts.timezone)
     choice = msgspec.structs.replace(scope, not_before=None, others={}, known={})
     schools = msgspec.json.encode(list(frame.schools.values())).decode()
-    return [reader, str(frame.today), *facts, schools, repr(choice)]
+    faults = (f"{problem.ref} {problem.code} {problem.detail}" for problem in desk.problems)
+    return [reader, str(frame.today), *facts, schools, repr(choice), *faults]
 
 
 async def _make(desk: Desk, frame: Frame, batches: Batches, scope: Scope) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -142,7 +142,7 @@ def _term(row: TermRecord) -> Row:
     }
 
 
-def make_courses(desk: Desk, batches: Collection[Batch]) -> dict[str, Course]:
+def make_courses(desk: Desk, batches: Sequence[Batch]) -> dict[str, Course]:
     """The catalogue, by id."""
     courses = {}
     rows = 0
@@ -152,9 +152,10 @@ def make_courses(desk: Desk, batches: Collection[Batch]) -> dict[str, Course]:
         if course is not None:
             courses[course.id] = course
     reason = next((batch.reason for batch in batches if batch.reason), None)
-    desk.proof.parts.append(
-        Part(resource=Resource.COURSES, school_id=None, received=rows, expected=rows, problem=reason)
-    )
+    part = Part(resource=Resource.COURSES, school_id=None, received=rows, expected=rows, problem=reason)
+    part.pages = sum(batch.spool.documents for batch in batches)
+    part.digest = "".join(batch.spool.digest[:32] for batch in batches[:1])
+    desk.proof.parts.append(part)
     return courses
 
 
