@@ -16,7 +16,7 @@ from sds_daemon.roster.records import RosterEntry, RosterRole, School, Section, 
 from sds_daemon.sources.base import no_progress
 from sds_daemon.sources.powerschool import bulk_records
 from sds_daemon.sources.powerschool.bulk import MOST_RANGES, ranges_of
-from sds_daemon.sources.powerschool.bulk_records import StudentMaker, _student, distinct
+from sds_daemon.sources.powerschool.bulk_records import StudentMaker, _student, distinct, file_parts
 from sds_daemon.sources.powerschool.bulk_rosters import RosterMaker, _enrollment, add_co_teachers, seat_students
 from sds_daemon.sources.powerschool.desk import Desk
 from sds_daemon.sources.powerschool.fetch import Batch, Call
@@ -246,3 +246,14 @@ def test_ranges_hold_every_chosen_school_and_few_others(chosen: set[int], others
 def test_all_schools_are_one_range_and_a_school_without_number_asks_for_all() -> None:
     assert ranges_of(schools(3, 1, 2), schools(1, 2, 3)) == [Range(1, 3)]
     assert ranges_of(schools(1, "x"), schools(1, 2)) == [Range(0, 999_999_999)]
+
+
+def test_a_school_outside_of_what_was_asked_for_is_not_proved() -> None:
+    """A district with a school without a number is asked for by all usual numbers; this one is longer."""
+    desk, (batch,) = make_desk(), assignments()
+    (asked,) = ranges_of(schools("x", 9_999_999_999), schools("x", 9_999_999_999))
+    batch.call = Call(SECTION_TEACHERS, {}, asked)
+    of = {school.id: school for school in schools("x", 9_999_999_999, 101)}
+    file_parts(desk, Resource.ENROLLMENTS, of, [batch], {})
+    assert "not asked for" in (desk.proof.doubt(Resource.ENROLLMENTS, "s9999999999") or "")
+    assert [desk.proof.doubt(Resource.ENROLLMENTS, school) for school in ("s101", "sx")] == [None, None]

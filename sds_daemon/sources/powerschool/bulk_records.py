@@ -87,10 +87,13 @@ def file_parts(
     batches: Collection[Batch],
     received: Mapping[str, int],
 ) -> None:
-    """One part for each school. A batch that does not fit its counts makes the schools it was asked for unproved."""
+    """One part for each school. A batch that does not fit its counts makes the schools it was asked for unproved, and a
+    school outside of every range is so."""
     for school in schools.values():
         asked = [batch for batch in batches if _covers(batch.call.schools, school)]
         reason = next((batch.reason for batch in asked if batch.reason), None)
+        if batches and not asked:
+            reason = f"{resource} of school number {school.number} were not asked for"
         rows = received.get(school.id, 0)
         part = Part(resource=resource, school_id=school.id, received=rows, expected=rows, problem=reason)
         part.pages = sum(batch.spool.documents for batch in asked)
