@@ -54,8 +54,12 @@ def ground_of(job: Job, facts: TenantFacts, source_uuid: str) -> Ground:
 
 
 def _rules(job: Job, facts: TenantFacts) -> str:
-    """Digest of the program, the profile with the limits in force, and the tenant's facts without free seats."""
-    tenant: dict[str, Any] = msgspec.to_builtins(facts)
+    """Digest of the program, the profile with the limits in force, and the tenant's facts without free seats.
+
+    The same in every process: a set has another order in each, and the directory need not list its domains in one.
+    """
+    tenant: dict[str, Any] = msgspec.to_builtins(facts, order="deterministic")
+    tenant["domains"] = sorted(facts.domains)
     tenant["skus"] = {key: [sku.part_number, sku.plans, sku.enabled] for key, sku in facts.skus.items()}
     profile = job.profile.model_dump(mode="json")
     rules = (__version__, migrations.HEAD, profile, job.others, job.lag_horizon, tenant)

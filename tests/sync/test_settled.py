@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from sds_daemon.sync.cycle import run_cycle
 from sds_daemon.sync.evidence import Past
 from sds_daemon.sync.focus import Focus
 from sds_daemon.sync.reset import carry_out_reset, plan_reset
+from sds_daemon.sync.settled import ground_of
 from sds_daemon.sync.summary import RunSummary
 from sds_daemon.sync.undo import undo_run
 from sds_daemon.targets.base import DirectoryCache, DirectoryUser, MembersSeen
@@ -279,6 +280,34 @@ def test_whatever_else_has_changed_is_worked_out(office: Office, disturb: Callab
     disturb(office)
     assert office.sync(town(*PUPILS)).repeats is None
     assert not office.source.unchanged
+
+
+def test_the_rules_are_the_same_in_every_process(office: Office) -> None:
+    """A set has another order in each process: `sync` run by a timer would work out everything every time."""
+    known = asyncio.run(office.directory.facts())
+    job = job_of(office.profile, office.source, office.directory, office.store, office.clock, office.folder)
+    orders = [dict.fromkeys(names) for names in (("a", "b", "c", "d"), ("d", "b", "a", "c"))]
+    facts = [
+        msgspec.structs.replace(known, writable={RecordKind.STUDENT: _InOrder(order)}, domains=tuple(order))
+        for order in orders
+    ]
+    assert ground_of(job, facts[0], SOURCE) == ground_of(job, facts[1], SOURCE)
+    other = msgspec.structs.replace(known, writable={RecordKind.STUDENT: frozenset("abc")}, domains=facts[0].domains)
+    assert ground_of(job, other, SOURCE) != ground_of(job, facts[0], SOURCE)
+
+
+class _InOrder(frozenset[str]):
+    """A set that is gone through in a given order, as one of another process is."""
+
+    def __new__(cls, names: Iterable[str]) -> _InOrder:
+        made = super().__new__(cls, names)
+        made.names = list(names)
+        return made
+
+    names: list[str]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
 
 
 @pytest.mark.parametrize("wish", [{"full": True}, {"accept_shrink": True}, {"preview": True}], ids=str)
