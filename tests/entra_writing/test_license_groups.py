@@ -214,6 +214,17 @@ async def test_licences_arrive_through_the_group(education: Tenant) -> None:
     assert await held(education) == [[SKU]] * 30
 
 
+async def test_many_go_in_by_few_batches(education: Tenant) -> None:
+    """One group takes one write at a time; those for it go one after another within a batch, twenty at once."""
+    await licensed_group(education)
+    ledger, again = await education.apply([create_user(student(n)) for n in range(400)]), MemoryLedger()
+    again.ids = dict(ledger.ids)
+    await education.apply([join(student(n), GROUP) for n in range(400)], again)
+    counts = education.targets[-1].counts()
+    assert (counts.writes, counts.batches) == (20, 2), "a look at the group, then all of it"
+    assert await held(education) == [[SKU]] * 400
+
+
 class Forgetful(MemoryLedger):
     """Dies before it has recorded that anybody was put into the group."""
 
