@@ -24,6 +24,8 @@ FAILURES = 8
 """How often a request is repeated that failed for no reason of its own (5xx, no answer)."""
 CLASHES = 12
 RIPENING = 15.0
+BIRTHS = 2000
+"""New objects noted before those that are no longer new are looked for."""
 FREE_LIMIT = 2
 """How many times as many batches are in flight once calls under /education are known not to use the write quota."""
 OUTAGE = 7
@@ -66,6 +68,7 @@ class BatchExecutor:
         self._delayed: dict[Entry, asyncio.TimerHandle] = {}
         self._posting: set[asyncio.Task[None]] = set()
         self._births: dict[str, float] = {}
+        self._most_births = BIRTHS
         self._invisible = 0.0
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -93,7 +96,14 @@ class BatchExecutor:
         """Note that an object was made just now (or at an instant), so that 404s about it are taken for lag."""
         age = 0.0 if at is None else max(0.0, (self._transport.clock.now() - at).total_seconds())
         if age < self._horizon:
-            self._births[object_id] = asyncio.get_running_loop().time() - age
+            self._births[object_id] = self._now() - age
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        if len(self._births) > self._most_births:
+            oldest = self._now() - self._horizon
+            self._births = {name: at for name, at in self._births.items() if at > oldest}
+            self._most_births = max(BIRTHS, 2 * len(self._births))
 
     @property
     def ripening(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from http import HTTPStatus
 
 import msgspec
@@ -111,10 +110,11 @@ class LicenseGroupStrand(Strand):
         """Subscribe to the people who are to come in."""
         changes, self._changes = self._changes, []
         for change in changes:
-            self.ctx.objects.when_known(change.subject, partial(self._known, change))
+            self.ctx.objects.when_known(change.subject, self, change)
         self.wake()
 
-    def _known(self, change: Change, member_id: str | None) -> None:
+    def known(self, change: Change, member_id: str | None) -> None:
+        """Somebody has an account, or will not have one."""
         self._waiting -= 1
         if member_id is None:
             self.done(change, self.ctx.objects.lack(change.subject))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
@@ -13,8 +15,47 @@ from sds_daemon.targets.base import Ledger, NewPassword
 from sds_daemon.targets.entra.batch import Item
 
 SETTLE_WITHIN = 0.2
+AT_ONCE = 5000
+"""Outcomes in one transaction at most, where a run that is stopped puts off a million changes."""
 
 _Key = tuple[ChangeKind, Ref, Ref | None]
+
+
+class _Open:
+    """The changes without an outcome, told by where they lie in memory.
+
+    A first sync of a large district has two million changes: nine bytes for each instead of a key and its place.
+    """
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes  # held, so that no other object comes to lie there
+        self._addresses = array("Q", sorted(map(id, changes)))
+        self._left = bytearray(b"\1") * len(changes)
+        self._count = len(changes)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, change: Change) -> bool:
+        place = self._place(change)
+        return place is not None and self._left[place] == 1
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change for change in self._changes if change in self)
+
+    def discard(self, change: Change) -> bool:
+        """Take a change out; false where it is not in."""
+        place = self._place(change)
+        if place is None or not self._left[place]:
+            return False
+        self._left[place] = 0
+        self._count -= 1
+        return True
+
+    def _place(self, change: Change) -> int | None:
+        address = id(change)
+        place = bisect_left(self._addresses, address)
+        return place if place < len(self._addresses) and self._addresses[place] == address else None
 
 
 class Recorder:
@@ -23,10 +64,12 @@ class Recorder:
     Outcomes are gathered and settled together: within SETTLE_WITHIN seconds, and always before the next batch goes out
     and in one transaction with what that one intends, so that what a request rests on is on record before the request
     is. `failure` is what the ledger raised: nothing more may be sent then, and the ledger is not asked again.
+
+    Outcomes must carry the very objects among `changes`, not equal ones.
     """
 
     def __init__(self, changes: Sequence[Change], ledger: Ledger, progress: Progress) -> None:
-        self._open: dict[_Key, Change] = {change.key: change for change in changes}
+        self._open = _Open(changes)
         self._total = len(self._open)
         self._ledger = ledger
         self._progress = progress
@@ -37,7 +80,7 @@ class Recorder:
 
     def before_send(self, items: Sequence[Item]) -> None:
         """Called by the executor right before a batch is posted."""
-        changes = [change for item in items for change in item.changes if change.key in self._open]
+        changes = [change for item in items for change in item.changes if change in self._open]
         keys = [change.key for change in changes] if self._passwords else []
         passwords = [self._passwords.pop(key) for key in keys if key in self._passwords]
         try:
@@ -57,17 +100,14 @@ class Recorder:
 
     def settle(self, outcome: Outcome) -> None:
         """Note the outcome of a change. A second one for the same change is dropped."""
-        if self._open.pop(outcome.change.key, None) is None:
+        if not self._open.discard(outcome.change):
             return
-        self._passwords.pop(outcome.change.key, None)
+        if self._passwords:
+            self._passwords.pop(outcome.change.key, None)
         self._settling.append(outcome)
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_later(SETTLE_WITHIN, self._flush_soon)
-
-    def is_open(self, change: Change) -> bool:
-        """Whether the change has no outcome yet."""
-        return change.key in self._open
 
     def _flush_soon(self) -> None:
         """`flush` from the event loop, where nobody is there to hear what it raises."""
@@ -88,7 +128,9 @@ class Recorder:
         self._progress("writing", self._total - len(self._open), self._total)
 
     def close(self, detail: str) -> None:
-        """Put off whatever has no outcome yet."""
-        for change in list(self._open.values()):
+        """Put off whatever has no outcome yet, unless the ledger has failed."""
+        for change in self._open if self.failure is None else ():
             self.settle(Outcome(change=change, result=Result.DEFERRED, detail=detail))
+            if len(self._settling) >= AT_ONCE:
+                self.flush()
         self.flush()

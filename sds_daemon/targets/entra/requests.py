@@ -36,7 +36,7 @@ _RELATION = {
 }
 
 
-class Add(msgspec.Struct, eq=False):
+class Add(msgspec.Struct, eq=False, gc=False):
     """A person to add to a group, whose account is there."""
 
     change: Change

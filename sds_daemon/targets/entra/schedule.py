@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import RecordKind, Ref
@@ -21,13 +21,6 @@ MAKING = frozenset(
         ChangeKind.ADOPT_CLASS,
     }
 )
-AnyStrand = PersonStrand | ClassStrand | SchoolStrand | LicenseGroupStrand
-_STRANDS: dict[RecordKind, Callable[[Context, Ref, Sequence[Change]], AnyStrand]] = {
-    RecordKind.SCHOOL: SchoolStrand,
-    RecordKind.SECTION: ClassStrand,
-    RecordKind.STUDENT: PersonStrand,
-    RecordKind.TEACHER: PersonStrand,
-}
 
 
 def coming(changes: Sequence[Change]) -> set[Ref]:
@@ -41,8 +34,7 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
     Raises what made going on impossible: TargetError, or what the ledger raised.
     """
     try:
-        for strand in _strands(changes, ctx):
-            strand.start()
+        _start(changes, ctx)
         await ctx.pool.drain(lambda: ctx.stopping)
     except BaseException:
         await ctx.pool.cancel()
@@ -54,8 +46,11 @@ async def run(changes: Sequence[Change], ctx: Context) -> None:
         raise failure
 
 
-def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:
-    """One strand per object: teachers' first, since classes wait for them, then students' class by class."""
+def _start(changes: Sequence[Change], ctx: Context) -> None:
+    """A strand for each object: teachers' first, since classes wait for them, then students' class by class.
+
+    People's are made one by one, as their turn comes.
+    """
     groups: dict[str, list[Change]] = {}
     work: dict[Ref, list[Change]] = {
         member_of(change): [] for change in changes if change.kind is ChangeKind.ADD_MEMBER
@@ -65,7 +60,18 @@ def _strands(changes: Sequence[Change], ctx: Context) -> list[AnyStrand]:
             groups.setdefault(str(change.values["group"]), []).append(change)
         else:
             work.setdefault(change.subject, []).append(change)
-    first = {RecordKind.SCHOOL: 0, RecordKind.TEACHER: 1, RecordKind.SECTION: 3, RecordKind.STUDENT: 2}
-    order = sorted((ref for ref in work if work[ref]), key=lambda ref: first[ref.kind])
-    joining = [LicenseGroupStrand(ctx, group_id, joins) for group_id, joins in groups.items()]
-    return [*(_STRANDS[ref.kind](ctx, ref, work[ref]) for ref in order), *joining]
+    refs = {kind: [ref for ref, its in work.items() if its and ref.kind is kind] for kind in RecordKind}
+    for ref in refs[RecordKind.SCHOOL]:
+        SchoolStrand(ctx, ref, work.pop(ref)).start()
+    ctx.pool.feed(_people([*refs[RecordKind.TEACHER], *refs[RecordKind.STUDENT]], work, ctx))
+    for ref in refs[RecordKind.SECTION]:
+        ClassStrand(ctx, ref, work.pop(ref)).start()
+    for group_id, joins in groups.items():
+        LicenseGroupStrand(ctx, group_id, joins).start()
+
+
+def _people(refs: Sequence[Ref], work: dict[Ref, list[Change]], ctx: Context) -> Iterator[PersonStrand]:
+    for ref in refs:
+        if ctx.stopping:
+            return
+        yield PersonStrand(ctx, ref, work.pop(ref))

@@ -39,10 +39,11 @@ class SchoolStrand(Strand):
         """Subscribe to whoever is to be attached."""
         adds, self._adds = self._adds, []
         for change in adds:
-            self.ctx.objects.when_known(member_of(change), partial(self._known, change))
+            self.ctx.objects.when_known(member_of(change), self, change)
         self.wake()
 
-    def _known(self, change: Change, member_id: str | None) -> None:
+    def known(self, change: Change, member_id: str | None) -> None:
+        """Who is to be attached is there, or will not come."""
         self._waiting -= 1
         if member_id is None:
             self.done(change, self.ctx.objects.lack(member_of(change)))

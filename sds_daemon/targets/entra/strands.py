@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from enum import IntEnum
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -65,6 +65,13 @@ class Executor(Protocol):
         """Note a new object."""
 
 
+class Waiting(Protocol):
+    """Who lacks an object for a change."""
+
+    def known(self, change: Change, object_id: str | None) -> None:
+        """The object is there, or (None) will not come in this run."""
+
+
 class Objects:
     """Directory ids of SIS records, and who waits for those still to be made.
 
@@ -78,7 +85,7 @@ class Objects:
         self._coming = coming
         self._ids: dict[Ref, str | None] = {}
         self._deferred: set[Ref] = set()
-        self._waiting: dict[Ref, list[Callable[[str | None], None]]] = {}
+        self._waiting: dict[Ref, list[Any]] = {}
 
     def id_of(self, ref: Ref) -> str | None:
         """The id of an object that is there; None when there is none (yet)."""
@@ -92,12 +99,17 @@ class Objects:
         """What becomes of changes that need an object which will not come in this run."""
         return Result.DEFERRED if ref in self._deferred else Result.DEPENDENT
 
-    def when_known(self, ref: Ref, tell: Callable[[str | None], None]) -> None:
-        """Call `tell` with the id, or with None when the object will not come: now if that is known, else later."""
-        if ref in self._coming:
-            self._waiting.setdefault(ref, []).append(tell)
+    def when_known(self, ref: Ref, strand: Waiting, change: Change) -> None:
+        """Tell the strand the id, or None when the object will not come: now if that is known, else later.
+
+        Strand and change by turns in one list: a first sync of a large district has two million of these.
+        """
+        if ref not in self._coming:
+            strand.known(change, self.id_of(ref))
+        elif (waiting := self._waiting.get(ref)) is None:
+            self._waiting[ref] = [strand, change]
         else:
-            tell(self.id_of(ref))
+            waiting += (strand, change)
 
     def settle(self, ref: Ref, outcome: Outcome) -> None:
         """The object is there, or will not come in this run."""
@@ -113,9 +125,9 @@ class Objects:
             self._later(partial(_tell, waiting, made))
 
 
-def _tell(waiting: Iterable[Callable[[str | None], None]], object_id: str | None) -> None:
-    for tell in waiting:
-        tell(object_id)
+def _tell(waiting: Sequence[Any], object_id: str | None) -> None:
+    for strand, change in zip(waiting[::2], waiting[1::2], strict=True):
+        strand.known(change, object_id)
 
 
 class Context(msgspec.Struct, kw_only=True, eq=False):
@@ -190,6 +202,7 @@ class Pool:
         self._ripening = ripening
         self._timers: set[asyncio.TimerHandle] = set()
         self._ready: dict[Urgency, deque[Strand]] = {urgency: deque() for urgency in Urgency}
+        self._unmade: Iterator[Strand] = iter(())
         self._running: set[asyncio.Task[None]] = set()
         self._parked = 0
         self._failure: BaseException | None = None
@@ -199,6 +212,11 @@ class Pool:
         """Queue a strand that is ready."""
         strand.active = True
         self._ready[strand.urgency].append(strand)
+        self._fill()
+
+    def feed(self, strands: Iterator[Strand]) -> None:
+        """Run these after whatever is ready, each made when its turn comes. All must have something to do."""
+        self._unmade = strands
         self._fill()
 
     def later(self, call: Callable[[], None]) -> None:
@@ -249,7 +267,10 @@ class Pool:
         while len(self._running) - self._parked < self._limit:
             strand = next((queue.popleft() for queue in self._ready.values() if queue), None)
             if strand is None:
+                strand = next(self._unmade, None)
+            if strand is None:
                 return
+            strand.active = True
             task = asyncio.get_running_loop().create_task(self._run(strand))
             self._running.add(task)
             task.add_done_callback(self._finished)
