@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, literal_column, null, or_, select, update
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
@@ -29,17 +29,18 @@ KEY = ("run_id", "kind", "subject_kind", "subject_id", "member_kind", "member_id
 
 # Sent for every batch of a sync: plain updates by key, a tenth of the price of inserting whole rows anew.
 _BY_KEY = [CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY]
+_NOW = bindparam("now", type_=CHANGE.c.intended_at.type)
 _INTENDED = (
     update(CHANGE)
     .where(*_BY_KEY)
     .values(
-        state="intended",
-        settled_at=None,
+        state=literal_column("'intended'"),
+        settled_at=null(),
         # Whatever has a name of its own is recognised by having been made after the first intention. A school has none:
         # it is waited for, from the last one on.
         intended_at=case(
-            (CHANGE.c.kind == ChangeKind.CREATE_SCHOOL.value, bindparam("now")),
-            else_=func.coalesce(CHANGE.c.intended_at, bindparam("now")),
+            (CHANGE.c.kind == literal_column(f"'{ChangeKind.CREATE_SCHOOL.value}'"), _NOW),
+            else_=func.coalesce(CHANGE.c.intended_at, _NOW),
         ),
     )
 )

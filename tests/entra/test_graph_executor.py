@@ -14,6 +14,7 @@ from graph_kit import NOW, BatchGraph, FakeTokens, create, error_body, executor,
 from sds_daemon.errors import StateError, TargetRefused, TargetUnreachable
 from sds_daemon.targets.entra.batch import Answer, Item, created_id
 from sds_daemon.targets.entra.errors import Problem, classify
+from sds_daemon.targets.entra.executor import BIRTHS
 
 MISSING = "Resource '{}' does not exist or one of its queried reference-property objects are not present."
 OK = (204, None, {})
@@ -226,6 +227,20 @@ async def test_lag_ends_with_its_horizon() -> None:
     answer = await asyncio.wait_for(sender.send(patch("g1")), 5)
     assert answer.status == 404
     assert answer.attempts > 1
+    await sender.close()
+
+
+async def test_thousands_of_old_objects_are_forgotten_and_the_new_ones_are_not() -> None:
+    graph = BatchGraph(lambda m, url, times: (404, error_body("x", MISSING.format(url[-2:])), {}) if times < 3 else OK)
+    sender = executor(graph, lag_horizon=1.0)
+    for number in range(BIRTHS - 1):
+        sender.born(f"old{number}", NOW - timedelta(seconds=0.9))
+    sender.born("g1")
+    await asyncio.sleep(0.15)
+    sender.born("g2")
+    assert sender._births.keys() == {"g1", "g2"}
+    young = await asyncio.gather(sender.send(patch("g1")), sender.send(patch("g2")))
+    assert [(answer.status, answer.attempts) for answer in young] == [(204, 3)] * 2
     await sender.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from store_samples import create, enroll, section, student
@@ -10,6 +13,7 @@ from store_samples import create, enroll, section, student
 from sds_daemon.clock import FixedClock
 from sds_daemon.errors import UsageError
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Result, Withheld
+from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store import Store
 
 
@@ -201,3 +205,13 @@ def test_recent_runs_stay_and_numbers_are_never_used_again(store: Store, clock: 
     clock.advance(timedelta(days=2))
     assert store.runs.prune(keep_days=30) == 2
     assert store.runs.begin("north") > runs[-1]
+
+
+def test_instants_of_an_intention_are_stored_as_all_others(store: Store, path: Path) -> None:
+    run = store.runs.begin("north")
+    change, school = create(student(1)), Change(kind=ChangeKind.CREATE_SCHOOL, subject=Ref(RecordKind.SCHOOL, "1"))
+    store.runs.intend(run, [change, school])
+    store.runs.settle(run, [Outcome(change=change, result=Result.DONE), Outcome(change=school, result=Result.DONE)])
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT intended_at, settled_at FROM run_change").fetchall()
+    assert rows == [("2026-09-01 07:30:00.000000",) * 2] * 2

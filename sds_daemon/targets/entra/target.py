@@ -182,6 +182,7 @@ class EntraTarget(Target):
     ) -> None:
         """Write the changes, each as soon as what it rests on is there. Raises TargetError when nothing can go on."""
         from sds_daemon.targets.entra import schedule
+        from sds_daemon.targets.entra.heap import settled_heap
 
         recorder = Recorder(changes, ledger, progress)
         try:
@@ -190,7 +191,8 @@ class EntraTarget(Target):
                 for object_id, at in self._births.items():
                     executor.born(object_id, at)
                 context = self._context(changes, ledger, recorder, executor, facts, stop)
-                await schedule.run(changes, context)
+                with settled_heap():
+                    await schedule.run(changes, context)
         finally:
             recorder.close("the run ended before its turn")
 
