@@ -95,6 +95,16 @@ def test_a_query_keeps_the_rules(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
+def test_every_column_of_a_result_has_a_name_of_its_own(name: str) -> None:
+    """A statement is counted and cut into pages inside another one, which takes no name twice (ORA-00918)."""
+    head = re.split(r"\n\s*FROM\b", QUERIES[name].findtext("sql") or "")[0]
+    columns = re.sub(r"\([^()]*\)", "()", head.replace("SELECT", "", 1)).split(",")
+    names = [re.split(r"[\s.]", column.strip())[-1].lower() for column in columns]
+    assert all(re.fullmatch(r"\w{1,30}", each) for each in names)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", QUERIES)
 def test_the_sql_is_oracles(name: str) -> None:
     """As many columns as declared, a total order, declared arguments, dates as text, no AS before a table's alias."""
     query = QUERIES[name]
