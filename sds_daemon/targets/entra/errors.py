@@ -50,16 +50,6 @@ class Problem(StrEnum):
 
 
 RETRIED = frozenset({Problem.THROTTLED, Problem.TRANSIENT, Problem.CONCURRENCY, Problem.LAG, Problem.TOKEN})
-LICENSE_PROBLEMS = frozenset(
-    {
-        Problem.NO_SEAT,
-        Problem.USAGE_LOCATION,
-        Problem.UNKNOWN_SKU,
-        Problem.EXCLUSIVE_PLANS,
-        Problem.PLAN_DEPENDENCY,
-        Problem.LICENSE_OTHER,
-    }
-)
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):

@@ -45,7 +45,6 @@ class Lane:
         self.name = name
         self.priority = priority
         self.spent = 0.0
-        self.waiting = 0
 
 
 class _Waiter:

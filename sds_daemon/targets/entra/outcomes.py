@@ -12,7 +12,6 @@ from sds_daemon.plan.issues import IssueCode
 from sds_daemon.targets.entra.batch import Answer
 from sds_daemon.targets.entra.errors import GraphError, Problem, Verdict, classify
 
-CREATES = frozenset({ChangeKind.CREATE_SCHOOL, ChangeKind.CREATE_USER, ChangeKind.CREATE_CLASS})
 ADDS = (MEMBERSHIP_KINDS - REMOVALS) | {ChangeKind.JOIN_LICENSE_GROUP}
 _CLASS_KINDS = frozenset(
     {ChangeKind.CREATE_CLASS, ChangeKind.UPDATE_CLASS, ChangeKind.ADOPT_CLASS, ChangeKind.RESTORE_CLASS}

@@ -178,7 +178,6 @@ class VerifiedDomain(msgspec.Struct, rename="camel"):
 
     name: str
     is_default: bool = False
-    is_initial: bool = False
 
 
 class OrganizationRow(msgspec.Struct, rename="camel"):
