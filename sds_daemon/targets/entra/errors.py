@@ -49,9 +49,6 @@ class Problem(StrEnum):
     UNKNOWN = "unknown"
 
 
-RETRIED = frozenset({Problem.THROTTLED, Problem.TRANSIENT, Problem.CONCURRENCY, Problem.LAG, Problem.TOKEN})
-
-
 class ErrorDetail(msgspec.Struct, frozen=True):
     """One entry of `error.details`."""
 
