@@ -234,3 +234,18 @@ def make_client(script: Script, clock: FixedClock | None = None, sleeper: Sleepe
 
 def make_session(script: Script) -> Session:
     return Session(make_client(script))
+
+
+def two_schools() -> Script:
+    """The scripted server with a second school, that has a section of its own."""
+    script = Script()
+    script.tables["district/school"].append({"id": 4, "name": "South High", "school_number": 102})
+    script.tables |= {
+        "school/4/term": [term(11, 4, "2026-08-20", "2027-06-11")],
+        "school/4/course": [],
+        "school/4/section": [section(52, 4, term_id=11, staff_id=68)],
+        "school/4/staff": [staff(68, 65, 4)],
+        "school/4/student": [student(3, 4)],
+        "section/52/section_enrollment": [enrollment(902, 3, 52)],
+    }
+    return script

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from ps_rig import Script, enrollment, error, make_source, ok, section, staff, student, term
+from ps_rig import Script, enrollment, error, make_source, ok, section, staff, student, term, two_schools
 
 from sds_daemon.errors import (
     ConfigurationError,
@@ -43,20 +43,6 @@ async def read(script: Script, now: str = "2026-10-01T12:00+00:00", **scope: Any
         return await source.read(Scope(**scope))
     finally:
         await source.close()
-
-
-def two_schools() -> Script:
-    script = Script()
-    script.tables["district/school"].append({"id": 4, "name": "South High", "school_number": 102})
-    script.tables |= {
-        "school/4/term": [term(11, 4, "2026-08-20", "2027-06-11")],
-        "school/4/course": [],
-        "school/4/section": [section(52, 4, term_id=11, staff_id=68)],
-        "school/4/staff": [staff(68, 65, 4)],
-        "school/4/student": [student(3, 4)],
-        "section/52/section_enrollment": [enrollment(902, 3, 52)],
-    }
-    return script
 
 
 def problem_of(snapshot: Snapshot, ref: Ref) -> list[RecordProblem]:
