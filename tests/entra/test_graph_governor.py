@@ -212,6 +212,26 @@ def test_interactive_work_goes_before_bulk_work() -> None:
     assert run(both()) <= 100 / RATE + 8
 
 
+def test_a_turn_given_up_in_the_moment_it_comes_costs_nothing() -> None:
+    async def check() -> tuple[float, int]:
+        now = 0.0
+
+        async def later(_seconds: float) -> None:
+            nonlocal now
+            await asyncio.sleep(0)
+            now += 300
+            asyncio.get_running_loop().call_soon(turn.cancel)
+
+        governor, lane = Governor(100, monotonic=lambda: now, sleep=later), Lane("a")
+        await governor.admit(lane, [single(n) for n in range(99)])
+        turn = asyncio.get_running_loop().create_task(governor.admit(lane, [single(n) for n in range(20)]))
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        return lane.spent, governor.fitting([single(n) for n in range(100)])
+
+    assert run(check()) == (99, 99)
+
+
 def test_a_refusal_stops_every_lane_of_the_tenant() -> None:
     async def check() -> tuple[float, float]:
         loop = asyncio.get_running_loop()

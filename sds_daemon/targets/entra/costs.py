@@ -99,6 +99,16 @@ class CostBook:
         self.level -= spent
         return spent
 
+    def unbook(self, items: Sequence[Item]) -> float:
+        """Put back what was booked and is not sent after all; returns what `book` did."""
+        for hypothesis in self.hypotheses:
+            cost = hypothesis.cost(items)
+            hypothesis.level += cost
+            hypothesis.under_way -= cost
+        spent = self.believed.cost(items)
+        self.level += spent
+        return spent
+
     def observe(self, sent: Sequence[Item], *, used: float | None, throttled: bool, wait: float | None = None) -> None:
         """Compare the buckets with what the answers to `sent` say of Graph's own.
 

@@ -119,7 +119,12 @@ class Governor:
         if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
             self._waiters = [waiter for waiter in self._waiters if waiter.future.get_loop() is loop]
             self._pump = loop.create_task(self._grant())
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # its turn had just come
+                self._give_back(lane, items)
+            raise
 
     def admit_now(self, lane: Lane, items: Sequence[Item]) -> bool:
         """Book more items if they may be sent at once: they cost nothing, or nobody else waits."""
@@ -184,6 +189,10 @@ class Governor:
         lane.spent += self.costs.book(items)
         self._units -= sum(item.units for item in items)
         return True
+
+    def _give_back(self, lane: Lane, items: Sequence[Item]) -> None:
+        lane.spent -= self.costs.unbook(items)
+        self._units += sum(item.units for item in items)
 
     def _wait(self, items: Sequence[Item]) -> float:
         """Seconds until these items can go: the longest of pause, writes and units."""
