@@ -212,10 +212,6 @@ class Directory:
         found = self._grouped(GROUP, GROUP.c.nickname_key, (alias.lower() for alias in aliases if alias), _group)
         return {alias: groups[0] for alias, groups in found.items()}
 
-    def schools_by_name(self, names: Iterable[str]) -> dict[str, list[DirectorySchool]]:
-        """Present schools by display name in lower case."""
-        return self._grouped(SCHOOL, SCHOOL.c.name_key, (name.lower() for name in names if name), _school)
-
     def deleted(self, kind: str, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are known to be deleted or purged."""
         return self._in_state(kind, ids, (DELETED, PURGED))

@@ -128,12 +128,6 @@ def holder(database: Database, profile: str) -> str | None:
     return f"process {held.pid} on {held.host}"
 
 
-def remove(database: Database, profile: str) -> None:
-    """Remove a lease whoever holds it."""
-    with database.write() as connection:
-        connection.execute(delete(LEASE).where(LEASE.c.profile == profile))
-
-
 def _read(connection: Connection, profile: str) -> Any:
     return connection.execute(select(LEASE).where(LEASE.c.profile == profile)).first()
 

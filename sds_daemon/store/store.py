@@ -80,10 +80,6 @@ class Store:
         """Who works on a profile now, in words; None when nobody does."""
         return lease.holder(self._database, profile)
 
-    def break_lease(self, profile: str) -> None:
-        """Remove a lease whoever holds it: for copies of a database, where it means nothing."""
-        lease.remove(self._database, profile)
-
     def links(self, source_uuid: str, tenant_id: str) -> Links:
         """The links of a source and tenant."""
         return Links(self._database.tallied(_record(source_uuid, tenant_id)), source_uuid, tenant_id)

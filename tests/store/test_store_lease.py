@@ -247,13 +247,6 @@ def test_of_many_at_once_one_gets_it(store: Store) -> None:
     assert sorted(results) == [False] * 7 + [True]
 
 
-def test_a_lease_can_be_broken_in_a_copy(store: Store) -> None:
-    store.lease("north").acquire()
-    store.break_lease("north")
-    with store.lease("north"):
-        pass
-
-
 def test_the_message_says_what_to_do(store: Store) -> None:
     with store.lease("north"), pytest.raises(LeaseHeld) as raised:
         store.lease("north").acquire()
