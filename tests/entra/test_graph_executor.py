@@ -123,6 +123,29 @@ async def test_few_items_leave_at_once_and_no_more_than_four_batches_are_under_w
     await sender.close()
 
 
+async def test_a_few_items_do_not_wait_for_the_end_of_long_chains() -> None:
+    gate = asyncio.Event()
+
+    async def script(request: httpx.Request) -> httpx.Response:
+        if b"dependsOn" in request.content:
+            await gate.wait()
+        return BatchGraph()(request)
+
+    sender = executor(script)
+    chained = [
+        Item(method="POST", url=f"/education/schools/{name}/users/$ref?n={n}", objects=frozenset({name}))
+        for name in ("a", "b")
+        for n in range(20)
+    ]
+    chains = [sender.submit(item) for item in chained]
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(asyncio.gather(sender.send(patch(1)), sender.send(patch(2))), 2)
+    assert not any(future.done() for future in chains[1:20])
+    gate.set()
+    assert all(answer.ok for answer in await asyncio.gather(*chains))
+    await sender.close()
+
+
 async def test_the_intention_is_stored_before_each_post_and_on_every_repeat() -> None:
     order: list[str] = []
     graph = BatchGraph(failing(1, 503))

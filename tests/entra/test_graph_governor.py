@@ -283,6 +283,36 @@ def test_a_tenant_wide_refusal_teaches_nothing_about_costs() -> None:
     assert book.level == 2980
 
 
+def test_requests_outside_the_quota_say_nothing_of_the_bucket() -> None:
+    """No answer to a call under /education carries a warning where these are not counted, however empty the bucket."""
+    book = CostBook(3000.0, 20.0)
+    accounts, adds = [account(n) for n in range(20)], [multi_add(n) for n in range(20)]
+    for _ in range(150):
+        book.book(accounts)
+        book.observe(accounts, used=None, throttled=False)
+    assert not book.believed.education, "3,000 counted writes would have brought a warning"
+    full = book.level
+    while book.level > 200:
+        book.book(adds)
+        book.observe(adds, used=max(0.0, 1 - book.level / 3000), throttled=False)
+    left = book.level
+    book.book(accounts)
+    book.observe(accounts, used=None, throttled=False)
+    assert (book.level, book.believed.education) == (left, False)
+    assert full > 2000
+
+
+@pytest.mark.parametrize("thirds", [True, False])
+def test_calls_outside_the_quota_beside_an_empty_bucket(thirds: bool) -> None:
+    """Most batches hold only calls that do not use the quota, while the others use all of it."""
+    graph = Quota(thirds=thirds, education_counted=False)
+    items = [account(n) for n in range(20_000)]
+    items += [multi_add(n) for n in range(1500 if thirds else 8000)]
+    assert set(run(send(graph, items))) == {204}
+    assert graph.used >= 0.95, graph
+    assert graph.refused_share < 0.01, graph
+
+
 def test_one_governor_per_app_and_tenant() -> None:
     one, same = governor_for(settings()), governor_for(settings(name="other name"))
     assert one is same

@@ -31,6 +31,7 @@ from sds_daemon.plan.change import Result as R
 from sds_daemon.plan.issues import IssueCode
 from sds_daemon.targets.entra.batch import Answer, Item
 from sds_daemon.targets.entra.filling import chunk_size
+from sds_daemon.targets.entra.strands import RUNNING
 
 EXIST = "One or more added object references already exist for the following modified properties: 'members'."
 DENIED = ("Insufficient privileges to complete the operation.", "Authorization_RequestDenied")
@@ -113,6 +114,35 @@ async def test_a_full_request_leaves_while_others_are_still_awaited() -> None:
     bench.executor.release()
     await running
     assert [item.adds for item in bench.executor.sent("PATCH", "/groups/g1")] == [18, 13]
+
+
+async def test_people_do_not_wait_for_classes_that_wait_for_the_quota() -> None:
+    bench = Bench()
+    there = 2 * RUNNING
+    bench.ledger.ids |= {section(n): f"g{n}" for n in range(there)} | {student(0): "p0"}
+    bench.executor.hold = lambda item: item.url.startswith("/groups/")
+    changes = [link(K.ADD_MEMBER, section(n), student(0)) for n in range(there)]
+    task = asyncio.create_task(bench.apply([*changes, *(create_user(student(n)) for n in range(1, there))]))
+    await quiet(bench)
+    assert len(bench.executor.sent("PATCH", "/groups/")) == RUNNING, "held back"
+    assert len(bench.executor.sent("POST", "/education/users")) == there - 1
+    bench.executor.release()
+    await task
+
+
+async def test_a_class_that_is_there_is_filled_before_others_are_made() -> None:
+    bench = Bench()
+    known(bench, 20)
+    bench.executor.hold = lambda item: item.kind in (K.CREATE_USER, K.CREATE_CLASS)
+    fill = [link(K.ADD_MEMBER, section(1), who) for who in (*(student(n) for n in range(1, 20)), teacher(3))]
+    made = [create_class(section(n)) for n in range(2, 3 * RUNNING)]
+    task = asyncio.create_task(bench.apply([create_user(teacher(3)), *made, *fill]))
+    await quiet(bench)
+    assert len(bench.executor.held) == 1 + RUNNING
+    bench.executor.release()
+    await task
+    urls = [f"{item.method} {item.url}" for item in bench.executor.items]
+    assert urls[: urls.index("PATCH /groups/g1")].count("POST /education/classes") < RUNNING + 20
 
 
 async def test_school_attachments_do_not_wait_for_classes() -> None:

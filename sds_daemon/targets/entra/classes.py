@@ -32,12 +32,11 @@ class ClassStrand(Strand):
     is never missing in between.
     """
 
-    urgency = Urgency.CLASS
-
     def __init__(self, ctx: Context, ref: Ref, changes: Sequence[Change]) -> None:
         super().__init__(ctx)
         self.ref = ref
         self._make = next((change for change in changes if change.kind in _MAKING), None)
+        self.urgency = Urgency.FILLING if self._make is None else Urgency.MAKING
         self._update = next((change for change in changes if change.kind is ChangeKind.UPDATE_CLASS), None)
         self._restore = next((change for change in changes if change.kind is ChangeKind.RESTORE_CLASS), None)
         self._adds = [change for change in changes if change.kind in _ADDS]
@@ -143,7 +142,7 @@ class ClassStrand(Strand):
         return msgspec.structs.replace(made, code=IssueCode.ALIAS_TAKEN, detail=f"{detail} it can be adopted")
 
     def _settle_made(self, made: Outcome, riders: Iterable[Add] = ()) -> None:
-        self._make = None
+        self._make, self.urgency = None, Urgency.FILLING
         self.ctx.recorder.settle(made)
         for add in riders:
             self.done(add.change, Result.DONE)

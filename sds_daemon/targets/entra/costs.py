@@ -8,6 +8,7 @@ and what Graph says of its bucket (x-ms-throttle-limit-percentage from 0.8 on, 4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sds_daemon.targets.entra.batch import Item
 
@@ -15,7 +16,6 @@ WARNING = 0.8
 """Share of the quota from which Graph sends x-ms-throttle-limit-percentage."""
 BLUR = 0.03
 """Share of the bucket by which a prediction may be off before that counts as evidence."""
-
 FADING = 0.7
 """What an old miss counts when a new one is found."""
 
@@ -23,8 +23,8 @@ FADING = 0.7
 class Hypothesis:
     """One way of counting, with the bucket it predicts.
 
-    `under_way` is the cost of what is sent and not answered: Graph's bucket may be that much fuller than `level`.
-    `misses` sums how far its predictions were off, in shares of the bucket.
+    `under_way` is the cost of what is sent and not answered, `answered` of all that was: Graph's bucket may have been
+    so much fuller than `level` when it looked. `misses` sums how far predictions were off, in shares of the bucket.
     """
 
     def __init__(self, *, thirds: bool, education: bool, capacity: float) -> None:
@@ -32,6 +32,7 @@ class Hypothesis:
         self.education = education
         self.level = capacity
         self.under_way = 0.0
+        self.answered = 0.0
         self.misses = 0.0
         self.ruled_out = False
 
@@ -46,14 +47,29 @@ class Hypothesis:
             return max(item.writes, -(-item.adds // 3) + (1 if item.create else 0))
         return item.writes
 
-    def error(self, level: float, *, at_most: bool) -> float:
-        """Distance of an observed level from the predicted range, in writes. `at_most`: it may be lower still."""
-        below = 0.0 if at_most else level - self.level - self.under_way
-        return max(self.level - level, below, 0.0)
+    def error(self, level: float, since: _Sent, *, at_most: bool) -> float:
+        """Distance of an observed level from the predicted range, in writes. `at_most`: it may be lower still.
 
-    def anchor(self, level: float) -> None:
+        Graph looked at some moment since the request was sent: what was answered meanwhile it may not have seen yet.
+        """
+        below = 0.0 if at_most else level - self.level - self.unseen(since)
+        return max(self.level - since.refilled - level, below, 0.0)
+
+    def unseen(self, since: _Sent) -> float:
+        """The cost of what Graph may have looked at only after this request."""
+        return self.under_way + self.answered - since.answered[self]
+
+    def anchor(self, level: float, since: _Sent) -> None:
         """Go on from an observed level, moving no further than the observation asks for."""
-        self.level = min(max(self.level, level - self.under_way), level)
+        self.level = min(max(self.level, level - self.unseen(since)), level + since.refilled)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """When a request was booked: how much had been refilled (made: has been since), and what had been answered."""
+
+    refilled: float
+    answered: dict[Hypothesis, float]
 
 
 class CostBook:
@@ -69,10 +85,13 @@ class CostBook:
             for thirds in (False, True)
         )
         self.believed = self.hypotheses[0]
+        self._refilled = 0.0
+        self._sent: dict[int, _Sent] = {}
         self._warns = True
 
     def refill(self, seconds: float) -> None:
         """Time has passed."""
+        self._refilled += seconds * self.rate
         self.level = min(self.capacity, self.level + seconds * self.rate)
         for hypothesis in self.hypotheses:
             hypothesis.level = min(self.capacity, hypothesis.level + seconds * self.rate)
@@ -91,6 +110,7 @@ class CostBook:
 
     def book(self, items: Sequence[Item]) -> float:
         """Take the items out of the bucket; returns what they cost as far as is believed."""
+        self._sent[id(items[0])] = _Sent(self._refilled, {each: each.answered for each in self.hypotheses})
         for hypothesis in self.hypotheses:
             cost = hypothesis.cost(items)
             hypothesis.level -= cost
@@ -101,6 +121,7 @@ class CostBook:
 
     def unbook(self, items: Sequence[Item]) -> float:
         """Put back what was booked and is not sent after all; returns what `book` did."""
+        self._sent.pop(id(items[0]), None)
         for hypothesis in self.hypotheses:
             cost = hypothesis.cost(items)
             hypothesis.level += cost
@@ -116,26 +137,37 @@ class CostBook:
         WARNING is used, if it was asked to write at all and is one that warns. `throttled`: refused for want of writes,
         so the bucket is empty or overdrawn, by as much as comes in during `wait` (Retry-After, seconds) where known.
         """
+        since = self._since(sent)
         for hypothesis in self.hypotheses:
-            hypothesis.under_way = max(0.0, hypothesis.under_way - hypothesis.cost(sent))
+            cost = hypothesis.cost(sent)
+            hypothesis.under_way = max(0.0, hypothesis.under_way - cost)
+            hypothesis.answered += cost
         if used is not None:
-            self._seen((1.0 - used) * self.capacity, at_most=False, throttled=throttled)
+            self._seen((1.0 - used) * self.capacity, since, at_most=False, throttled=throttled)
         elif throttled:
             self._warns = False
-            self._seen(0.0, at_most=True, throttled=True)
-        elif self._warns and any(item.writes for item in sent):
-            self._no_warning()
+            self._seen(0.0, since, at_most=True, throttled=True)
+        elif self._warns:
+            self._no_warning(sent, since)
         if throttled:
             self.level = min(self.level, -(wait or 0.0) * self.rate)
         self._choose()
 
-    def _seen(self, level: float, *, at_most: bool, throttled: bool) -> None:
+    def _since(self, sent: Sequence[Item]) -> _Sent:
+        """When the first of these was booked."""
+        marks = [mark for item in sent if (mark := self._sent.pop(id(item), None)) is not None]
+        if not marks:
+            return _Sent(0.0, {each: each.answered for each in self.hypotheses})
+        first = min(marks, key=lambda mark: mark.refilled)
+        return _Sent(self._refilled - first.refilled, first.answered)
+
+    def _seen(self, level: float, since: _Sent, *, at_most: bool, throttled: bool) -> None:
         """Charge the hypotheses that were more wrong than the best one, and let those that were wrong go on from here.
 
         What all have wrong comes from elsewhere (this program before its restart, say) and tells nothing about costs.
         """
         blur = BLUR * self.capacity
-        errors = [hypothesis.error(level, at_most=at_most) for hypothesis in self.hypotheses]
+        errors = [hypothesis.error(level, since, at_most=at_most) for hypothesis in self.hypotheses]
         least = min(errors)
         for hypothesis, error in zip(self.hypotheses, errors, strict=True):
             if max(errors) - least > blur:
@@ -144,19 +176,24 @@ class CostBook:
                 hypothesis.misses += (error - least) / self.capacity
                 hypothesis.ruled_out |= throttled and not hypothesis.education and hypothesis.level > level
             if error > blur:
-                hypothesis.anchor(level)
-        self.level = min(max(self.level, level - self.believed.under_way), level)
+                hypothesis.anchor(level, since)
+        self.level = min(max(self.level, level - self.believed.unseen(since)), level + since.refilled)
 
-    def _no_warning(self) -> None:
-        """Graph would have warned if its bucket were below the last fifth: hypotheses that put it there are wrong."""
+    def _no_warning(self, sent: Sequence[Item], since: _Sent) -> None:
+        """Graph would have warned if its bucket were below the last fifth: hypotheses that put it there are wrong.
+
+        A hypothesis by which none of these requests uses the bucket expects no warning of them, and learns nothing.
+        """
         floor = (1.0 - WARNING) * self.capacity
-        errors = [floor - hypothesis.level - hypothesis.under_way for hypothesis in self.hypotheses]
+        errors = [floor - hypothesis.level - hypothesis.unseen(since) for hypothesis in self.hypotheses]
         least = max(0.0, min(errors))
-        for hypothesis, error in zip(self.hypotheses, errors, strict=True):
-            if error > BLUR * self.capacity:
+        asked = [bool(hypothesis.cost(sent)) for hypothesis in self.hypotheses]
+        for hypothesis, error, expects in zip(self.hypotheses, errors, asked, strict=True):
+            if expects and error > BLUR * self.capacity:
                 hypothesis.misses += (error - least) / self.capacity
-                hypothesis.level = floor - hypothesis.under_way
-        self.level = max(self.level, floor - BLUR * self.capacity - self.believed.under_way)
+                hypothesis.level = floor - hypothesis.unseen(since)
+        if asked[self.hypotheses.index(self.believed)]:
+            self.level = max(self.level, floor - BLUR * self.capacity - self.believed.unseen(since))
 
     def _choose(self) -> None:
         best = min(self.hypotheses, key=lambda h: (h.ruled_out, h.misses))

@@ -168,14 +168,15 @@ class BatchExecutor:
     def _fill(self) -> list[Entry]:
         """A batch worth sending now, or nothing.
 
-        A full one whenever there is a place in flight; a partial one only while fewer than two are under way, because
-        more is about to join it. Where much waits for one object, or nothing else is there, a chain of such items.
+        A full one whenever there is a place in flight; a partial one only while fewer than two are under way (without
+        chains, which take long), because more is about to join it. Where much waits for one object, or nothing else is
+        there, a chain of such items.
         """
         free = self._has_free()
         places = self._limit * FREE_LIMIT if free else self._limit
         if len(self._posting) >= places or self._now() < self._resume_at:
             return []
-        chain = self._line.chain(BATCH // 2, BATCH) if self._chains < places // 2 else []
+        chain = self._line.chain(BATCH // 2, BATCH) if self._chains < places - self._limit // 2 else []
         if len(chain) > 1:
             return chain
         self._line.put_back(chain)
@@ -187,7 +188,7 @@ class BatchExecutor:
             if self._line.waiting_behind(head) >= len(entries):
                 self._line.put_back(entry for entry in entries if entry is not head)
                 return [head, *self._line.followers(head, BATCH - 1)]
-        if len(self._posting) >= 2:
+        if len(self._posting) - self._chains >= 2:
             self._line.put_back(entries)
             return []
         return entries

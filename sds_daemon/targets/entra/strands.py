@@ -34,19 +34,23 @@ if TYPE_CHECKING:
     from sds_daemon.errors import SdsError
 
 RUNNING = 200
-"""Strands under way at once: enough to fill the batches in flight and the next ones."""
+"""Strands of each urgency under way at once: enough to fill the batches in flight and the next ones.
 
+Of each: classes that wait for the write quota must not keep people waiting, whose accounts may not use it.
+"""
 
 POLL = 0.25
 """Seconds after which `stop` is looked at again while nothing runs."""
 
 
 class Urgency(IntEnum):
-    """Which ready strand goes first. Schools have the longest chains of writes to one object."""
+    """Which ready strand goes first. Schools have the longest chains of writes to one object; a class that is there is
+    filled before the next is made, since filling may be all that uses the write quota."""
 
     SCHOOL = 0
-    CLASS = 1
-    PERSON = 2
+    FILLING = 1
+    MAKING = 2
+    PERSON = 3
 
 
 class Executor(Protocol):
@@ -168,7 +172,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Strand(ABC):
-    """All changes to one directory object."""
+    """All changes to one directory object. `urgency` may change while the strand runs."""
 
     urgency: Urgency
 
@@ -195,16 +199,15 @@ class Strand(ABC):
 
 
 class Pool:
-    """Runs ready strands, a bounded number at a time, the urgent ones first."""
+    """Runs ready strands, a bounded number of each urgency at a time, the urgent ones first."""
 
     def __init__(self, limit: int = RUNNING, ripening: Callable[[], float] = lambda: 0.0) -> None:
-        self._limit = limit
         self._ripening = ripening
         self._timers: set[asyncio.TimerHandle] = set()
         self._ready: dict[Urgency, deque[Strand]] = {urgency: deque() for urgency in Urgency}
         self._unmade: Iterator[Strand] = iter(())
-        self._running: set[asyncio.Task[None]] = set()
-        self._parked = 0
+        self._running: dict[asyncio.Task[None], Urgency] = {}
+        self._places = dict.fromkeys(Urgency, limit)
         self._failure: BaseException | None = None
         self._idle = asyncio.Event()
 
@@ -215,7 +218,7 @@ class Pool:
         self._fill()
 
     def feed(self, strands: Iterator[Strand]) -> None:
-        """Run these after whatever is ready, each made when its turn comes. All must have something to do."""
+        """Run these people's after whatever is ready, each made when its turn comes. All must have something to do."""
         self._unmade = strands
         self._fill()
 
@@ -255,25 +258,33 @@ class Pool:
 
     @asynccontextmanager
     async def parked(self) -> AsyncIterator[None]:
-        """Give up the place while waiting for something that takes long."""
-        self._parked += 1
+        """Give up the place while a strand waits for something that takes long; called from its `run` itself."""
+        task = asyncio.current_task()
+        urgency = self._running.get(task) if task is not None else None
+        if urgency is None:
+            yield
+            return
+        self._places[urgency] += 1
         self._fill()
         try:
             yield
         finally:
-            self._parked -= 1
+            self._places[urgency] -= 1
 
     def _fill(self) -> None:
-        while len(self._running) - self._parked < self._limit:
-            strand = next((queue.popleft() for queue in self._ready.values() if queue), None)
-            if strand is None:
-                strand = next(self._unmade, None)
-            if strand is None:
-                return
+        while (strand := self._next()) is not None:
             strand.active = True
             task = asyncio.get_running_loop().create_task(self._run(strand))
-            self._running.add(task)
+            self._running[task] = strand.urgency
+            self._places[strand.urgency] -= 1
             task.add_done_callback(self._finished)
+
+    def _next(self) -> Strand | None:
+        """The most urgent strand for which there is a place."""
+        for urgency, queue in self._ready.items():
+            if queue and self._places[urgency] > 0:
+                return queue.popleft()
+        return next(self._unmade, None) if self._places[Urgency.PERSON] > 0 else None
 
     async def _run(self, strand: Strand) -> None:
         if self._failure is None and not strand.ctx.stopping:
@@ -282,7 +293,7 @@ class Pool:
             strand.wake()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._places[self._running.pop(task)] += 1
         if not task.cancelled() and task.exception() is not None:
             self._failure = self._failure or task.exception()
         self._fill()
