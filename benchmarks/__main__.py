@@ -42,7 +42,7 @@ SHORT = Plan(
 )  # fmt: skip
 FULL = Plan(
     compared=1000, sizes=(1000, 20_000, 200_000), models=20_000, microsoft=True, hundred={20_000: 100},
-    readers=20_000, items_per_second=700.0, batches=1000,
+    readers=20_000, items_per_second=500.0, batches=1000,
 )  # fmt: skip
 
 

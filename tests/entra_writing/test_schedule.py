@@ -569,6 +569,23 @@ async def test_new_objects_are_left_to_ripen_once_one_was_seen_invisible() -> No
     assert sent_at["group.add"] - sent_at[K.CREATE_USER] >= 0.1
 
 
+async def test_a_new_class_is_filled_when_it_can_be_seen() -> None:
+    """Everybody is there already: nothing but the class is new."""
+    bench = Bench()
+    known(bench)
+    bench.ledger.ids.pop(section(1))
+    bench.executor.ripening = 0.05
+    changes = [create_class(section(1)), *taught(section(1), teacher(1))]
+    changes += [link(K.ADD_MEMBER, section(1), student(n)) for n in range(1, 19)]
+    begin = asyncio.get_running_loop().time()
+    task = asyncio.create_task(bench.apply(changes))
+    await quiet(bench)
+    assert bench.executor.sent("PATCH", "/groups/") == []
+    await task
+    assert len(bench.executor.sent("PATCH", "/groups/")) == 1
+    assert asyncio.get_running_loop().time() - begin >= 0.05
+
+
 async def test_a_run_that_stops_does_not_wait_for_what_ripens() -> None:
     bench = Bench()
     bench.executor.ripening = 3600.0

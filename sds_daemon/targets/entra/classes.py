@@ -48,6 +48,7 @@ class ClassStrand(Strand):
         self._wants_owner = self._owners_waiting > 0
         self._without_owner = Result.DEPENDENT
         self._given_up: Result | None = None
+        self._ripe = True
 
     def start(self) -> None:
         """Subscribe to the people who are to come in."""
@@ -89,6 +90,8 @@ class ClassStrand(Strand):
             return True
         if self._make is not None:
             return self._can_make()
+        if not self._ripe:
+            return False
         if self._waiting:
             return self._update is not None or self._enough
         return self._update is not None or self._size > 0 or bool(self._removals)
@@ -104,7 +107,7 @@ class ClassStrand(Strand):
         return making and not self.ctx.requests.education_classes
 
     async def run(self) -> None:
-        """Make it, write it, fill it; empty it when nobody is waited for."""
+        """Make it, write it, fill it once it can be seen; empty it when nobody is waited for."""
         if self._restore is not None:
             change, self._restore = self._restore, None
             self.ctx.recorder.settle(await restore(self.ctx, change))
@@ -113,6 +116,8 @@ class ClassStrand(Strand):
         group_id = self.ctx.objects.id_of(self.ref)
         if group_id is None:
             return self._give_up(self.ctx.objects.lack(self.ref))
+        if not self._ripe:
+            return None
         if self._update is not None:
             change, self._update = self._update, None
             items = partial(self.ctx.requests.update_class, change, group_id)
@@ -147,6 +152,14 @@ class ClassStrand(Strand):
         for add in riders:
             self.done(add.change, Result.DONE)
         self.ctx.objects.settle(self.ref, made)
+        if made.change.kind is ChangeKind.CREATE_CLASS:
+            self._ripe = False
+            self.ctx.pool.later(self._ripened)
+
+    def _ripened(self) -> None:
+        """A request that comes before the class can be seen costs as much as one that is carried out."""
+        self._ripe = True
+        self.wake()
 
     async def _create(self, change: Change, riders: list[Add]) -> None:
         made, answer = await create(self.ctx, change, partial(self.ctx.requests.create_class, change, riders))

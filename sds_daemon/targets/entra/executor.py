@@ -24,6 +24,9 @@ FAILURES = 8
 """How often a request is repeated that failed for no reason of its own (5xx, no answer)."""
 CLASHES = 12
 RIPENING = 15.0
+"""Seconds a new object is left alone at most."""
+UNSEEN = 4.0
+"""Seconds a new object is taken to stay invisible, until one was seen to stay so for longer."""
 BIRTHS = 2000
 """New objects noted before those that are no longer new are looked for."""
 FREE_LIMIT = 2
@@ -69,7 +72,7 @@ class BatchExecutor:
         self._posting: set[asyncio.Task[None]] = set()
         self._births: dict[str, float] = {}
         self._most_births = BIRTHS
-        self._invisible = 0.0
+        self._invisible = UNSEEN * self._scale
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._chains = 0
@@ -107,7 +110,7 @@ class BatchExecutor:
 
     @property
     def ripening(self) -> float:
-        """Seconds to leave new objects alone: half as long again as one was seen not to be visible; 0 at first.
+        """Seconds to leave new objects alone: half as long again as one was seen not to be visible.
 
         A request that comes too early costs as many writes as one that is carried out.
         """
