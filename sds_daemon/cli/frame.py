@@ -47,13 +47,12 @@ def opened(context: object, profile: str | None = None) -> Iterator[Office]:
 def carried_out(work: Callable[[Stop, Progress], Coroutine[Any, Any, T]], *, quiet: bool) -> T:
     """The result of `work`, which is given a function that tells whether a signal has asked to stop, and a progress
     sink. `quiet`: no progress even on a terminal. Raises what `work` raises."""
-    import asyncio
-
     from sds_daemon.cli.context import stopping
     from sds_daemon.cli.progress import progress_bar
+    from sds_daemon.event_loop import run
 
     async def watched() -> T:
         with stopping() as stop, progress_bar(quiet=quiet) as progress:
             return await work(stop, progress)
 
-    return asyncio.run(watched())
+    return run(watched())

@@ -9,7 +9,6 @@ import click
 @click.pass_obj
 def command(context: object) -> None:
     """Run the daemon: every enabled profile, cycle after cycle, until SIGTERM. SIGHUP reads the configuration anew."""
-    import asyncio
     import sys
 
     from sds_daemon.assembly import open_store, reconcile_all, sync_profile
@@ -18,6 +17,7 @@ def command(context: object) -> None:
     from sds_daemon.config.settings import Profile, Settings
     from sds_daemon.daemon.service import Stop, serve
     from sds_daemon.errors import ConfigurationError
+    from sds_daemon.event_loop import run
     from sds_daemon.logs import configure
     from sds_daemon.sync.summary import RunSummary
 
@@ -39,7 +39,7 @@ def command(context: object) -> None:
         configure(current.daemon.log_level, sys.stderr)
 
     try:
-        asyncio.run(
+        run(
             serve(
                 settings,
                 run_profile=run_profile,
