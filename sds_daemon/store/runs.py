@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, lit
 
 from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
-from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Withheld
+from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Result, Withheld
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.store.database import Database, by_chunks, insert_new, run_many, upsert
 from sds_daemon.store.tables import OPEN_CREATES, RunChangeRow, RunRow, table
@@ -226,6 +226,20 @@ class Runs:
                 blank = (change_row(run_id, outcome.change, "planned") for outcome in outcomes)
                 run_many(connection, insert_new(CHANGE), blank)
                 run_many(connection, _SETTLED, rows)
+
+    def put_off(self, run_id: int, detail: str) -> int:
+        """Whatever of a run is planned or sent and has no outcome is deferred; how many changes that were."""
+        open_changes = and_(CHANGE.c.run_id == run_id, CHANGE.c.state.in_(("planned", "intended")))
+        values = {
+            "state": Result.DEFERRED.value,
+            "detail": detail,
+            "code": "",
+            "status": 0,
+            "object_id": None,
+            "settled_at": self._clock.now(),
+        }
+        with self._database.write() as connection:
+            return connection.execute(update(CHANGE).where(open_changes).values(values)).rowcount
 
     def unsettled(self, profile: str) -> Intentions:
         """Creates whose answer was never recorded, with the time of the first intention (schools: the last).

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 
 from sds_daemon.clock import Clock
@@ -23,6 +24,8 @@ from sds_daemon.sync.plan_memberships import ADD, REMOVE, ROLE_OF
 from sds_daemon.sync.world import IssueList
 from sds_daemon.targets.base import DirectoryGroup, DirectorySchool, DirectoryUser, NewPassword
 
+SOME = 5000
+"""Outcomes made at a time, where very many are put off."""
 SUCCESS = frozenset({Result.DONE, Result.ALREADY})
 ADD_KINDS = frozenset(ADD.values())
 REMOVE_KINDS = frozenset(REMOVE.values())
@@ -143,6 +146,16 @@ class RunLedger:
         for outcome in outcomes:
             self._count(outcome)
         self._on_settled(len(outcomes))
+
+    def put_off(self, changes: Collection[Change], detail: str) -> None:
+        """One statement for everything; row by row only where the record does not hold just these."""
+        with self._store.transaction():
+            if self._store.runs.put_off(self._run_id, detail) != len(changes):
+                outcomes = (Outcome(change=change, result=Result.DEFERRED, detail=detail) for change in changes)
+                while some := list(islice(outcomes, SOME)):
+                    self._store.runs.settle(self._run_id, some)
+        self.unapplied[Result.DEFERRED] += len(changes)
+        self._on_settled(len(changes))
 
     def object_id(self, ref: Ref) -> str | None:
         """The linked object, also one made earlier in this run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -171,6 +171,10 @@ class Ledger(Protocol):
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Called once per change with its final outcome. Created objects are linked by this."""
 
+    def put_off(self, changes: Collection[Change], detail: str) -> None:
+        """Called once at the end, at most: whatever of the apply has no outcome is DEFERRED, which may be a million
+        changes. It must come to the same as settling each, and may do so without looking at any."""
+
     def object_id(self, ref: Ref) -> str | None:
         """The directory object a SIS record is linked to, also one linked earlier in this run."""
 
@@ -199,10 +203,10 @@ class Target(ABC):
     """A directory.
 
     A target must never send a write outside `apply`; must call `ledger.intend` before any request that writes and
-    `ledger.settle` exactly once for each change given to `apply`, whatever happens except a crash; must treat "already
-    so" as success; must never make a second object after a lost answer (look up by natural key first); must not write
-    twice to one object at the same time; must honour its quota. It may send independent changes in any order. A
-    read-only target must refuse every write below the feature code.
+    `ledger.settle` exactly once for each change given to `apply` (or put it off), whatever happens except a crash; must
+    treat "already so" as success; must never make a second object after a lost answer (look up by natural key first);
+    must not write twice to one object at the same time; must honour its quota. It may send independent changes in any
+    order. A read-only target must refuse every write below the feature code.
     """
 
     @abstractmethod

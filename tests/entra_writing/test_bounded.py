@@ -13,7 +13,6 @@ from writing_rig import MemoryLedger, create_user, small_school, student
 
 from sds_daemon.errors import StateError
 from sds_daemon.plan.change import Outcome, Result
-from sds_daemon.targets.entra import recorder as recording
 from sds_daemon.targets.entra.heap import settled_heap
 from sds_daemon.targets.entra.recorder import Recorder
 
@@ -58,24 +57,33 @@ async def test_what_waits_for_an_account_takes_little() -> None:
     assert (more - less) / (many - few) < 80, "bytes for each change more"
 
 
-async def test_a_stopped_run_puts_off_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "AT_ONCE", 10)
+async def test_a_stopped_run_puts_off_what_is_left_at_once() -> None:
     ledger, changes = Parts(), [create_user(student(n)) for n in range(35)]
     recorder = Recorder(changes, ledger, lambda stage, done, total: None)
     recorder.settle(Outcome(change=changes[3], result=Result.DONE))
     recorder.close("stopped")
-    assert ledger.parts == [10, 10, 10, 5]
+    recorder.settle(Outcome(change=changes[4], result=Result.DONE))
+    recorder.close("stopped")
+    assert ledger.parts == [1, 34]
     assert ledger.results() == {Result.DONE: 1, Result.DEFERRED: 34}
 
 
-async def test_a_ledger_that_fails_while_a_run_puts_off_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "AT_ONCE", 10)
+async def test_nothing_is_put_off_where_nothing_is_left() -> None:
+    ledger, changes = Parts(), [create_user(student(1))]
+    recorder = Recorder(changes, ledger, lambda stage, done, total: None)
+    recorder.settle(Outcome(change=changes[0], result=Result.DONE))
+    recorder.close("stopped")
+    assert ledger.parts == [1]
+
+
+async def test_a_ledger_that_fails_while_a_run_puts_off_is_not_asked_again() -> None:
     ledger, changes = Parts(room=1), [create_user(student(n)) for n in range(35)]
     recorder = Recorder(changes, ledger, lambda stage, done, total: None)
+    recorder.settle(Outcome(change=changes[3], result=Result.DONE))
     with pytest.raises(StateError):
         recorder.close("stopped")
     recorder.close("stopped")
-    assert ledger.parts == [10]
+    assert ledger.parts == [1]
     assert isinstance(recorder.failure, StateError)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,9 @@ class MemoryLedger:
             self.events.append(("settle", change.key))
             if outcome.object_id and outcome.result in (Result.DONE, Result.ALREADY):
                 self.ids[change.subject] = outcome.object_id
+
+    def put_off(self, changes: Collection[Change], detail: str) -> None:
+        self.settle([Outcome(change=change, result=Result.DEFERRED, detail=detail) for change in changes])
 
     def object_id(self, ref: Ref) -> str | None:
         return self.ids.get(ref)

@@ -129,6 +129,27 @@ def test_settling_what_was_never_planned_stores_it(store: Store) -> None:
     assert (record.state, record.detail, record.change.member) == ("dependent", "the student failed", student(1))
 
 
+def test_putting_off_takes_what_has_no_outcome_and_nothing_else(store: Store, clock: FixedClock) -> None:
+    run, other = store.runs.begin("north"), store.runs.begin("north")
+    done, sent, planned, skipped = (create(student(str(number))) for number in range(4))
+    store.runs.record_plan(run, [done, sent, planned])
+    store.runs.record_plan(run, [skipped], "skipped")
+    store.runs.record_plan(other, [planned])
+    store.runs.intend(run, [done, sent])
+    store.runs.settle(run, [Outcome(change=done, result=Result.DONE, object_id="o")])
+    clock.advance(timedelta(seconds=5))
+    assert store.runs.put_off(run, "the run ended before its turn") == 2
+    found = {record.change.subject: record for record in store.runs.changes(run)}
+    states = [found[each.subject].state for each in (done, sent, planned, skipped)]
+    assert states == ["done", "deferred", "deferred", "skipped"]
+    assert (found[planned.subject].detail, found[planned.subject].settled_at) == (
+        "the run ended before its turn",
+        clock.now(),
+    )
+    assert found[sent.subject].intended_at is not None
+    assert [record.state for record in store.runs.changes(other)] == ["planned"]
+
+
 def test_settling_keeps_why_the_change_was_planned(store: Store) -> None:
     run = store.runs.begin("north")
     change = Change(kind=ChangeKind.UPDATE_USER, subject=student(1), values={"a": "b"}, before={"a": "c"})

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from sds_daemon.plan.change import Change, ChangeKind, Outcome, Result
+from sds_daemon.plan.change import Change, ChangeKind, Outcome
 from sds_daemon.roster.records import Ref
 from sds_daemon.sources.base import Progress
 from sds_daemon.targets.base import Ledger, NewPassword
 from sds_daemon.targets.entra.batch import Item
 
 SETTLE_WITHIN = 0.2
-AT_ONCE = 5000
-"""Outcomes in one transaction at most, where a run that is stopped puts off a million changes."""
 
 _Key = tuple[ChangeKind, Ref, Ref | None]
 
 
-class _Open:
+class _Open(Collection[Change]):
     """The changes without an outcome, told by where they lie in memory.
 
     A first sync of a large district has two million changes: nine bytes for each instead of a key and its place.
@@ -36,7 +34,7 @@ class _Open:
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, change: Change) -> bool:
+    def __contains__(self, change: object) -> bool:
         place = self._place(change)
         return place is not None and self._left[place] == 1
 
@@ -52,7 +50,7 @@ class _Open:
         self._count -= 1
         return True
 
-    def _place(self, change: Change) -> int | None:
+    def _place(self, change: object) -> int | None:
         address = id(change)
         place = bisect_left(self._addresses, address)
         return place if place < len(self._addresses) and self._addresses[place] == address else None
@@ -129,8 +127,14 @@ class Recorder:
 
     def close(self, detail: str) -> None:
         """Put off whatever has no outcome yet, unless the ledger has failed."""
-        for change in self._open if self.failure is None else ():
-            self.settle(Outcome(change=change, result=Result.DEFERRED, detail=detail))
-            if len(self._settling) >= AT_ONCE:
-                self.flush()
         self.flush()
+        if not len(self._open) or self.failure is not None:
+            return
+        self._passwords.clear()
+        try:
+            self._ledger.put_off(self._open, detail)
+        except BaseException as error:
+            self.failure = error
+            raise
+        self._open = _Open(())
+        self._progress("writing", self._total, self._total)
