@@ -71,6 +71,7 @@ async def run_cycle(job: Job) -> tuple[RunSummary, Decision | None]:
                 snapshot, accepted, job.profile, accept_shrink=job.accept_shrink, approved=approved_stop(job)
             )
             decision = await decide(job, run, facts, snapshot, measured)
+            del snapshot, measured  # nothing here may keep them alive while the plan is carried out
             if not job.preview:
                 refuse_many_issues(run.issues, job.profile)
                 await carry_out(job, run, decision)
@@ -251,6 +252,7 @@ async def carry_out(job: Job, run: Run, decision: Decision) -> None:
     run.ledger = ledger
     if decision.release is not None:
         job.store.held.begin(decision.release.number)
+    decision.world.let_go()
     if plan.changes:
         await job.target.apply(plan.changes, ledger, stop=job.stop, progress=job.progress)
     if decision.release is not None and not ledger.unapplied[Result.DEFERRED]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from loguru import logger
 
@@ -44,7 +45,7 @@ class Run:
         self.issues = IssueList()
         self.notices: list[str] = []
         self.ledger: RunLedger | None = None
-        self._snapshot: Snapshot | None = None
+        self._source: dict[str, Any] = {}
         name = job.profile.name
         job.store.runs.mark_crashed(name)
         self._whole = job.only is None
@@ -54,8 +55,12 @@ class Run:
         self._log.bind(action="run_begin").info("run {} of profile {} begins", self.id, name)
 
     def read(self, snapshot: Snapshot) -> None:
-        """Note what the snapshot says of itself."""
-        self._snapshot = snapshot
+        """Note what the snapshot says of itself, and keep no hold of it: it is the largest thing there is."""
+        self._source = {
+            "snapshot": snapshot_counts(snapshot),
+            "proof": proof_summary(snapshot.proof),
+            "source_calls": snapshot.calls,
+        }
         self.notices += snapshot.notices
         self._log.bind(action="read").info(
             "read {} schools, {} sections, {} students, {} teachers in {} calls",
@@ -194,8 +199,7 @@ class Run:
             run=self.id,
             profile=self._job.profile.name,
             status=status,
-            snapshot=snapshot_counts(self._snapshot) if self._snapshot else {},
-            proof=proof_summary(self._snapshot.proof) if self._snapshot else {},
+            **self._source,
             applied=dict(sorted(applied.items())),
             issues=self._errors(),
             requests=self._job.target.counts(),
@@ -203,7 +207,6 @@ class Run:
             deferred=sum(n for r, n in ledger.unapplied.items() if r.value == "deferred") if ledger else 0,
             failed=sum(n for r, n in ledger.unapplied.items() if r.value == "failed") if ledger else 0,
             notices=self.notices,
-            source_calls=self._snapshot.calls if self._snapshot else 0,
         )
 
 

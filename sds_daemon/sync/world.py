@@ -86,6 +86,16 @@ class World(msgspec.Struct, kw_only=True):
         """The district's uuid: it identifies the source in anchors and links."""
         return self.snapshot.source_uuid
 
+    def let_go(self) -> None:
+        """Forget what planning alone needed. Writing takes hours in a large district, and needs the links, the record
+        and the directory; the snapshot keeps what it says of itself."""
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot, schools={}, sections={}, students={}, teachers={}, absences={}, problems=[]
+        )
+        self.match = MatchResult(linked={}, matched=[], creates=[], issues=[], foreign=set())
+        self.managed = Managed({}, Known())
+        self.absent = {}
+
     def load_links(self) -> None:
         """Read all links once: planning looks at every record, and a query each would take minutes at size."""
         self.known = Known(self.links.heads())
