@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Table, func, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, func, or_, select, update
 from sqlalchemy import insert as plain_insert
 
 from sds_daemon.clock import Clock
@@ -39,6 +39,11 @@ _COLLECTIONS = {"users": USER, "education": USER, "groups": GROUP, "schools": SC
 _EDUCATION = ("anchor_source", "anchor_kind", "anchor_id", "education", "education_scan")
 _NO_EDUCATION = {"anchor_source": None, "anchor_kind": None, "anchor_id": None, "education": ""}
 _USER_KEYS = {"userPrincipalName": USER.c.upn_key, "mail": USER.c.mail_key, "mailNickname": USER.c.nickname_key}
+
+# Asked for every batch that makes something: building it anew each time costs more than running it.
+_SCAN = select(CURSOR.c.scan, CURSOR.c.scanning).where(
+    CURSOR.c.directory == bindparam("of"), CURSOR.c.name == bindparam("called")
+)
 
 UserKey = Literal["userPrincipalName", "mail", "mailNickname"]
 T = TypeVar("T")
@@ -254,10 +259,7 @@ class Directory:
         return {"remembered": self._clock.now() if remembered else None}
 
     def _scan(self, connection: Connection, name: str) -> tuple[int, bool]:
-        query = select(CURSOR.c.scan, CURSOR.c.scanning).where(
-            CURSOR.c.directory == self._number, CURSOR.c.name == name
-        )
-        row = connection.execute(query).first()
+        row = connection.execute(_SCAN, {"of": self._number, "called": name}).first()
         return (0, False) if row is None else (int(row.scan), bool(row.scanning))
 
     def _move_cursor(self, connection: Connection, name: str, **values: Any) -> None:
