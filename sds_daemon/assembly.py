@@ -48,13 +48,23 @@ def make_source(settings: Settings, profile: Profile, clock: Clock) -> Source:
 
 
 def make_target(
-    settings: Settings, profile: Profile, clock: Clock, *, read_only: bool = False, priority: str = "bulk"
+    settings: Settings,
+    profile: Profile,
+    clock: Clock,
+    *,
+    store: Store | None = None,
+    read_only: bool = False,
+    priority: str = "bulk",
 ) -> Target:
-    """The profile's tenant, not yet connected. A read-only one refuses writes in its transport."""
+    """The profile's tenant, not yet connected. A read-only one refuses writes in its transport.
+
+    By the `store` processes that write to one tenant come to terms.
+    """
     from sds_daemon.targets.entra.target import EntraTarget
 
+    tenant = settings.tenants[profile.tenant]
     return EntraTarget(
-        settings.tenants[profile.tenant],
+        tenant,
         clock,
         class_api=profile.class_api,
         creating=profile.creates or writes_users(profile),
@@ -62,6 +72,7 @@ def make_target(
         keep_passwords=profile.keep_passwords,
         read_only=read_only,
         priority=priority,
+        right_of_way=store.right_of_way(tenant.tenant_id, tenant.client_id) if store is not None else None,
     )
 
 
@@ -73,12 +84,18 @@ def writes_users(profile: Profile) -> bool:
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, profile: Profile, clock: Clock, *, read_only: bool = False, priority: str = "bulk"
+    settings: Settings,
+    profile: Profile,
+    clock: Clock,
+    *,
+    store: Store | None = None,
+    read_only: bool = False,
+    priority: str = "bulk",
 ) -> AsyncIterator[tuple[Source, Target]]:
     """Source and target of a profile, closed at the end."""
     source = make_source(settings, profile, clock)
     try:
-        target = make_target(settings, profile, clock, read_only=read_only, priority=priority)
+        target = make_target(settings, profile, clock, store=store, read_only=read_only, priority=priority)
         try:
             yield source, target
         finally:
@@ -140,7 +157,8 @@ async def working(
     settings: Settings, profile: Profile, store: Store, clock: Clock, *, priority: str = "bulk", read_only: bool = False
 ) -> AsyncIterator[Job]:
     """A job on the real state. `read_only`: nothing is written to the directory."""
-    async with connected(settings, profile, clock, read_only=read_only, priority=priority) as (source, target):
+    connection = connected(settings, profile, clock, store=store, read_only=read_only, priority=priority)
+    async with connection as (source, target):
         yield Job(
             profile=profile,
             source=source,

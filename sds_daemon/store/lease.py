@@ -63,7 +63,7 @@ class Lease:
         }
         with self._database.write() as connection:
             held = _read(connection, self.profile)
-            if held is not None and not _stale(held, now):
+            if held is not None and not is_stale(held, now):
                 raise LeaseHeld(
                     f"profile {self.profile} is being worked on by process {held.pid} on {held.host} "
                     f"since {held.since:%Y-%m-%d %H:%M:%S} UTC",
@@ -123,7 +123,7 @@ def holder(database: Database, profile: str) -> str | None:
     """Who works on a profile at this moment, in words; None when nobody does."""
     with database.read() as connection:
         held = _read(connection, profile)
-    if held is None or _stale(held, real_time()):
+    if held is None or is_stale(held, real_time()):
         return None
     return f"process {held.pid} on {held.host}"
 
@@ -137,7 +137,8 @@ def _self() -> dict[str, Any]:
     return {"host": socket.gethostname(), "boot": _boot(), "pid": pid, "started": _started(pid)}
 
 
-def _stale(held: Any, now: datetime) -> bool:
+def is_stale(held: Any, now: datetime) -> bool:
+    """Whether a row of the table is nobody's any more."""
     if held.expires < now:
         return True
     if held.host != socket.gethostname():

@@ -22,6 +22,7 @@ from sds_daemon.store.issues import Issues
 from sds_daemon.store.links import Links
 from sds_daemon.store.memberships import Memberships
 from sds_daemon.store.profiles import Profiles
+from sds_daemon.store.right_of_way import RightOfWay
 from sds_daemon.store.runs import Runs
 from sds_daemon.store.safety import Announcements, Relaxations, SourceStops
 from sds_daemon.store.sightings import Sightings
@@ -79,6 +80,10 @@ class Store:
     def lease_holder(self, profile: str) -> str | None:
         """Who works on a profile now, in words; None when nobody does."""
         return lease.holder(self._database, profile)
+
+    def right_of_way(self, tenant_id: str, client_id: str) -> RightOfWay:
+        """Who writes to a tenant first, of the processes that do so as one app."""
+        return RightOfWay(self._database, f"{tenant_id} {client_id}".lower())
 
     def links(self, source_uuid: str, tenant_id: str) -> Links:
         """The links of a source and tenant."""

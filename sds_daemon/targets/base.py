@@ -182,6 +182,16 @@ class Ledger(Protocol):
         """Fsync new accounts' passwords to the hand-out file (mode 0600) before their requests go out."""
 
 
+class RightOfWay(Protocol):
+    """Between processes that write to one tenant as one app, and so share its quota without knowing of each other."""
+
+    def taken(self) -> AbstractContextManager[None]:
+        """Others that can wait do so until the block ends, or this process does. Raises StateError."""
+
+    def given(self) -> bool:
+        """Whether another process has taken it. Must be cheap: it is asked about once a second."""
+
+
 class RefreshReport(msgspec.Struct, kw_only=True):
     """Reads made by a refresh. `full` names the collections read from the start."""
 

@@ -212,6 +212,40 @@ def test_interactive_work_goes_before_bulk_work() -> None:
     assert run(both()) <= 100 / RATE + 8
 
 
+def test_bulk_work_gives_way_to_another_process_and_interactive_work_does_not() -> None:
+    async def both() -> tuple[int, int, int, int]:
+        loop = asyncio.get_running_loop()
+        governor, graph = Governor(QUOTA, monotonic=loop.time), Quota()
+        first = False
+        asked = 0
+
+        def others_first() -> bool:
+            nonlocal asked
+            asked += 1
+            return first
+
+        with governor.giving_way(others_first):
+            bulk = loop.create_task(send(graph, [single(n) for n in range(4000)], governor=governor, lane=Lane("a")))
+            await asyncio.sleep(20)
+            first = True
+            await asyncio.sleep(2)
+            before = graph.seen
+            urgent = [
+                Item(method="PATCH", url=f"/now/{n}", body=b"{}", objects=frozenset({f"n{n}"})) for n in range(20)
+            ]
+            await send(graph, urgent, governor=governor, lane=Lane("b", Priority.INTERACTIVE))
+            await asyncio.sleep(30)
+            meanwhile, looks = graph.seen - before, asked
+            first = False
+            await bulk
+        return meanwhile, looks, graph.seen, graph.refused
+
+    meanwhile, looks, seen, refused = run(both())
+    assert meanwhile == 20
+    assert looks <= 53, "about once a second"
+    assert (seen, refused) == (4020, 0)
+
+
 def test_a_turn_given_up_in_the_moment_it_comes_costs_nothing() -> None:
     async def check() -> tuple[float, int]:
         now = 0.0

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ PUBLISHED_QUOTA = 3000
 UNITS_WINDOW = 10.0
 PUBLISHED_UNITS = (8000, 5000, 3500)
 """Resource units in UNITS_WINDOW by the tenant's size: more than 500 users, 50 to 500, fewer (same page)."""
+GIVING_WAY = 1.0
+"""Seconds after which it is looked anew whether another process goes first."""
 RESERVE = 0.01
 """Share of the bucket never spent: answers and requests are not equally long under way."""
 
@@ -89,6 +93,18 @@ class Governor:
         self._order = 0
         self._pump: asyncio.Task[None] | None = None
         self._lanes: set[Lane] = set()
+        self._asked: list[Callable[[], bool]] = []
+        self._looked = -math.inf
+        self._others_first = False
+
+    @contextmanager
+    def giving_way(self, others_first: Callable[[], bool]) -> Iterator[None]:
+        """Until the block ends, hold bulk work back while this says so."""
+        self._asked.append(others_first)
+        try:
+            yield
+        finally:
+            self._asked.remove(others_first)
 
     @property
     def _unit_capacity(self) -> float:
@@ -184,7 +200,7 @@ class Governor:
         self.costs.refill(passed)
 
     def _try(self, lane: Lane, items: Sequence[Item]) -> bool:
-        if self._wait(items) > 0:
+        if self._wait(lane, items) > 0:
             return False
         lane.spent += self.costs.book(items)
         self._units -= sum(item.units for item in items)
@@ -194,11 +210,19 @@ class Governor:
         lane.spent -= self.costs.unbook(items)
         self._units += sum(item.units for item in items)
 
-    def _wait(self, items: Sequence[Item]) -> float:
-        """Seconds until these items can go: the longest of pause, writes and units."""
+    def _wait(self, lane: Lane, items: Sequence[Item]) -> float:
+        """Seconds until these items can go: the longest of pause, writes and units; with others first, some."""
         self._refill()
+        if lane.priority is Priority.BULK and self._gives_way():
+            return GIVING_WAY
         units = min(self._unit_capacity, float(sum(item.units for item in items)))
         return max(self.paused(), self.costs.wait(items, RESERVE), (units - self._units) / self._unit_rate)
+
+    def _gives_way(self) -> bool:
+        now = self._monotonic()
+        if now - self._looked >= GIVING_WAY:
+            self._looked, self._others_first = now, bool(self._asked) and self._asked[0]()
+        return self._others_first
 
     async def _grant(self) -> None:
         while self._waiters:
@@ -210,7 +234,7 @@ class Governor:
                 first.future.set_result(None)
                 await asyncio.sleep(0)
             else:
-                await self._sleep(max(0.001, min(self._wait(first.items), 0.25)))
+                await self._sleep(max(0.001, min(self._wait(first.lane, first.items), 0.25)))
             heapq.heapify(self._waiters)
 
 

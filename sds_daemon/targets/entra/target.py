@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from sds_daemon.targets.base import (
     Members,
     RefreshReport,
     RequestCounts,
+    RightOfWay,
     Target,
     TenantFacts,
 )
@@ -41,7 +42,8 @@ class EntraTarget(Target):
 
     `class_api`: "auto", "education" or "groups". `creating` and `licensing` tell which permissions the profile needs.
     `read_only`: nothing but reads can leave, whatever is asked. `priority`: "interactive" work goes ahead of "bulk"
-    work of the same process. `keep_passwords`: first passwords are handed to the ledger before their request goes out.
+    work of the same process and, where there is a `right_of_way`, of others. `keep_passwords`: first passwords are
+    handed to the ledger before their request goes out.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class EntraTarget(Target):
         read_only: bool = False,
         keep_passwords: bool = True,
         priority: str = "bulk",
+        right_of_way: RightOfWay | None = None,
         transport: GraphTransport | None = None,
     ) -> None:
         self._settings = settings
@@ -65,6 +68,7 @@ class EntraTarget(Target):
         self._read_only = read_only
         self._keep_passwords = keep_passwords
         self._priority = Priority.INTERACTIVE if priority == "interactive" else Priority.BULK
+        self._right_of_way = right_of_way
         self._transport = transport or GraphTransport(settings, clock, read_only=read_only)
         self._facts: TenantFacts | None = None
         self._unsettled: dict[Ref, datetime] = {}
@@ -181,10 +185,24 @@ class EntraTarget(Target):
         progress: Progress = no_progress,
     ) -> None:
         """Write the changes, each as soon as what it rests on is there. Raises TargetError when nothing can go on."""
+        recorder = Recorder(changes, ledger, progress)
+        with self._going_first():
+            await self._carry_out(changes, ledger, recorder, stop)
+
+    def _going_first(self) -> AbstractContextManager[None]:
+        """Interactive work goes ahead of other processes' bulk work, and bulk work lets theirs go ahead."""
+        if self._right_of_way is None:
+            return nullcontext()
+        if self._priority is Priority.INTERACTIVE:
+            return self._right_of_way.taken()
+        return governor_for(self._settings).giving_way(self._right_of_way.given)
+
+    async def _carry_out(
+        self, changes: Sequence[Change], ledger: Ledger, recorder: Recorder, stop: Callable[[], bool]
+    ) -> None:
         from sds_daemon.targets.entra import schedule
         from sds_daemon.targets.entra.heap import settled_heap
 
-        recorder = Recorder(changes, ledger, progress)
         try:
             facts = await self.facts()
             async with self._executor(recorder.before_send, lambda: stop() or recorder.failure is not None) as executor:
