@@ -15,7 +15,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Dialect, Engine, Table, create_engine, event, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DBAPIError
 
@@ -269,6 +281,14 @@ def _upsert(target: Table, keep: tuple[str, ...], key: tuple[str, ...] | None) -
 def insert_new(target: Table) -> Insert:
     """INSERT that leaves a row of the same key alone."""
     return insert(target).on_conflict_do_nothing()
+
+
+def any_of(name: str) -> Any:
+    """What a column is compared with by `in_`: the texts of a JSON list, given as the parameter of this name. Unlike a
+    list of parameters it makes one statement, whatever their number. (No SIS ID holds the NUL at which SQLite would end
+    a text of JSON.)"""
+    listed = func.json_each(bindparam(name, type_=Text)).table_valued("value")
+    return select(listed.c.value)
 
 
 def run_many(connection: Connection, statement: Any, rows: Iterable[Mapping[str, Any]]) -> int:

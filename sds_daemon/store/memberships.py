@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,9 +13,10 @@ import msgspec
 from sqlalchemy import Text, bindparam, cast, delete, exists, func, select, true, update
 
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.store.database import Database, insert_new, run_many
+from sds_daemon.store.database import Database, any_of, insert_new, run_many
 from sds_daemon.store.links import LINK
 from sds_daemon.store.tables import MembershipRow, table
+from sds_daemon.store.values import to_json
 
 ROW = table(MembershipRow)
 
@@ -67,8 +68,12 @@ class Memberships:
         self._tenant_id = tenant_id
         self._mine = (LINK.c.source_uuid == source_uuid) & (LINK.c.tenant_id == tenant_id)
         container, member = self._key_of("container"), self._key_of("member")
-        keys = select(container.c.id, member.c.id, bindparam("role"), bindparam("run_id")).select_from(
-            container.join(member, true())
+        listed = LINK.c.sis_id.in_(any_of("member_sis_ids"))
+        members = (
+            select(LINK.c.id).where(self._mine, LINK.c.kind == bindparam("member_kind"), listed).subquery("members")
+        )
+        keys = select(container.c.id, members.c.id, bindparam("role"), bindparam("run_id")).select_from(
+            container.join(members, true())
         )
         self._insert = insert_new(ROW).from_select(["container_id", "member_id", "role", "run_id"], keys.where(true()))
         self._return = (
@@ -85,8 +90,7 @@ class Memberships:
         """
         given = list(memberships)
         with self._database.write() as connection:
-            rows = ({**_names(row), "role": CODES[row.role], "run_id": run_id} for row in given)
-            new = run_many(connection, self._insert, rows)
+            new = run_many(connection, self._insert, ({**row, "run_id": run_id} for row in _together(given)))
             if new < len(given):
                 back = ({**_names(row), "row_role": CODES[row.role], "new_run_id": run_id} for row in given)
                 run_many(connection, self._return, back)
@@ -212,6 +216,21 @@ def _row_named(container: Any, member: Any) -> tuple[Any, Any, Any]:
         ROW.c.member_id == select(member.c.id).scalar_subquery(),
         ROW.c.role == bindparam("row_role"),
     )
+
+
+def _together(rows: Iterable[Membership]) -> Iterator[dict[str, Any]]:
+    """Those that differ in the member alone, as one."""
+    found: dict[tuple[Ref, RecordKind, Role], list[str]] = {}
+    for row in rows:
+        found.setdefault((row.container, row.member.kind, row.role), []).append(row.member.sis_id)
+    for (container, member_kind, role), ids in found.items():
+        yield {
+            "container_kind": container.kind.value,
+            "container_sis_id": container.sis_id,
+            "member_kind": member_kind.value,
+            "member_sis_ids": to_json(ids),
+            "role": CODES[role],
+        }
 
 
 def _names(row: Membership) -> dict[str, str]:

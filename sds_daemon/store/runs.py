@@ -13,7 +13,7 @@ from sds_daemon.clock import Clock
 from sds_daemon.errors import UsageError
 from sds_daemon.plan.change import Change, ChangeKind, Outcome, Reason, Result, Withheld
 from sds_daemon.roster.records import RecordKind, Ref
-from sds_daemon.store.database import Database, by_chunks, insert_new, run_many, upsert
+from sds_daemon.store.database import Database, any_of, by_chunks, insert_new, run_many, upsert
 from sds_daemon.store.tables import OPEN_CREATES, RunChangeRow, RunRow, table
 from sds_daemon.store.values import change_of, change_row, from_json, reason_of, to_json
 
@@ -27,8 +27,10 @@ SUCCESSES = ("success", "success_with_issues", "nothing_to_do")
 UPDATE_KINDS = (ChangeKind.UPDATE_SCHOOL.value, ChangeKind.UPDATE_USER.value, ChangeKind.UPDATE_CLASS.value)
 KEY = ("run_id", "kind", "subject_kind", "subject_id", "member_kind", "member_id")
 
-# Sent for every batch of a sync: plain updates by key, a tenth of the price of inserting whole rows anew.
-_BY_KEY = [CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY]
+# Sent for every batch of a sync: plain updates by key, a tenth of the price of inserting whole rows anew. Changes that
+# differ in the member alone take one statement: half the price again.
+_BY_KEY = [CHANGE.c[name] == bindparam(f"key_{name}") for name in KEY[:-1]]
+_BY_KEY.append(CHANGE.c.member_id.in_(any_of("key_member_ids")))
 _NOW = bindparam("now", type_=CHANGE.c.intended_at.type)
 _INTENDED = (
     update(CHANGE)
@@ -211,18 +213,24 @@ class Runs:
         """
         now = self._clock.now()
         with self._database.write() as connection:
-            if run_many(connection, _INTENDED, ({**_key(run_id, change), "now": now} for change in changes)) < len(
-                changes
-            ):
+            rows = [{**key, "now": now} for key in _keys(run_id, changes)]
+            if run_many(connection, _INTENDED, rows) < len(changes):
                 run_many(connection, insert_new(CHANGE), (change_row(run_id, change, "planned") for change in changes))
-                run_many(connection, _INTENDED, ({**_key(run_id, change), "now": now} for change in changes))
+                run_many(connection, _INTENDED, rows)
 
     def settle(self, run_id: int, outcomes: Sequence[Outcome]) -> None:
         """Store what became of changes; those unknown so far are stored too."""
         now = self._clock.now()
-        rows = [_key(run_id, outcome.change) | _outcome_row(outcome, now) for outcome in outcomes]
+        alike: dict[tuple[Any, ...], list[Change]] = {}
+        for outcome in outcomes:
+            alike.setdefault(_what_became(outcome), []).append(outcome.change)
+        rows = [
+            {**key, **dict(zip(_BECAME, became, strict=True)), "now": now}
+            for became, changes in alike.items()
+            for key in _keys(run_id, changes)
+        ]
         with self._database.write() as connection:
-            if run_many(connection, _SETTLED, rows) < len(rows):
+            if run_many(connection, _SETTLED, rows) < len(outcomes):
                 blank = (change_row(run_id, outcome.change, "planned") for outcome in outcomes)
                 run_many(connection, insert_new(CHANGE), blank)
                 run_many(connection, _SETTLED, rows)
@@ -261,7 +269,7 @@ class Runs:
         now = self._clock.now()
         with self._database.write() as connection:
             runs = {int(row["run_id"]) for row in connection.execute(_open_creates(profile)).mappings()}
-            rows = ({**_key(run_id, change), "now": now} for run_id in sorted(runs) for change in changes)
+            rows = ({**key, "now": now} for run_id in sorted(runs) for key in _keys(run_id, changes))
             run_many(connection, _FORGOTTEN, rows)
 
     def sent_creates(self, profile: str, refs: Collection[Ref]) -> set[Ref]:
@@ -368,16 +376,23 @@ def _protected(connection: Connection) -> set[int]:
     return {int(number) for query in (latest, ended_well, unknown) for number in connection.scalars(query)}
 
 
-def _key(run_id: int, change: Change) -> dict[str, Any]:
-    subject, member = change.subject, change.member
-    return {
-        "key_run_id": run_id,
-        "key_kind": change.kind.value,
-        "key_subject_kind": subject.kind.value,
-        "key_subject_id": subject.sis_id,
-        "key_member_kind": member.kind.value if member else "",
-        "key_member_id": member.sis_id if member else "",
-    }
+def _keys(run_id: int, changes: Iterable[Change]) -> Iterator[dict[str, Any]]:
+    """The keys of changes of a run, those that differ in the member alone together; an absent member is the empty
+    text."""
+    together: dict[tuple[ChangeKind, Ref, RecordKind | None], list[str]] = {}
+    for change in changes:
+        member = change.member
+        key = (change.kind, change.subject, member.kind if member else None)
+        together.setdefault(key, []).append(member.sis_id if member else "")
+    for (kind, subject, member_kind), ids in together.items():
+        yield {
+            "key_run_id": run_id,
+            "key_kind": kind.value,
+            "key_subject_kind": subject.kind.value,
+            "key_subject_id": subject.sis_id,
+            "key_member_kind": member_kind.value if member_kind else "",
+            "key_member_ids": to_json(ids),
+        }
 
 
 def _plan_row(run_id: int, item: Change | Withheld, state: str) -> dict[str, Any]:
@@ -386,15 +401,11 @@ def _plan_row(run_id: int, item: Change | Withheld, state: str) -> dict[str, Any
     return change_row(run_id, item.change, state) | {"withheld": item.reason.name, "detail": item.detail}
 
 
-def _outcome_row(outcome: Outcome, now: datetime) -> dict[str, Any]:
-    return {
-        "new_state": outcome.result.value,
-        "new_detail": outcome.detail,
-        "new_code": outcome.code,
-        "new_status": outcome.status,
-        "new_object_id": outcome.object_id,
-        "now": now,
-    }
+_BECAME = ("new_state", "new_detail", "new_code", "new_status", "new_object_id")
+
+
+def _what_became(outcome: Outcome) -> tuple[Any, ...]:
+    return outcome.result.value, outcome.detail, outcome.code, outcome.status, outcome.object_id
 
 
 def _run_record(row: Row[Any]) -> RunRecord:
