@@ -66,7 +66,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class _Sent:
-    """When a request was booked: how much had been refilled (made: has been since), and what had been answered."""
+    """When requests were booked: the writes that have come in since, and what had been answered by then."""
 
     refilled: float
     answered: dict[Hypothesis, float]
@@ -86,7 +86,7 @@ class CostBook:
         )
         self.believed = self.hypotheses[0]
         self._refilled = 0.0
-        self._sent: dict[int, _Sent] = {}
+        self._marks: dict[int, tuple[float, dict[Hypothesis, float]]] = {}
         self._warns = True
 
     def refill(self, seconds: float) -> None:
@@ -110,7 +110,7 @@ class CostBook:
 
     def book(self, items: Sequence[Item]) -> float:
         """Take the items out of the bucket; returns what they cost as far as is believed."""
-        self._sent[id(items[0])] = _Sent(self._refilled, {each: each.answered for each in self.hypotheses})
+        self._marks[id(items[0])] = self._refilled, {each: each.answered for each in self.hypotheses}
         for hypothesis in self.hypotheses:
             cost = hypothesis.cost(items)
             hypothesis.level -= cost
@@ -121,7 +121,7 @@ class CostBook:
 
     def unbook(self, items: Sequence[Item]) -> float:
         """Put back what was booked and is not sent after all; returns what `book` did."""
-        self._sent.pop(id(items[0]), None)
+        self._marks.pop(id(items[0]), None)
         for hypothesis in self.hypotheses:
             cost = hypothesis.cost(items)
             hypothesis.level += cost
@@ -155,11 +155,11 @@ class CostBook:
 
     def _since(self, sent: Sequence[Item]) -> _Sent:
         """When the first of these was booked."""
-        marks = [mark for item in sent if (mark := self._sent.pop(id(item), None)) is not None]
+        marks = [mark for item in sent if (mark := self._marks.pop(id(item), None)) is not None]
         if not marks:
             return _Sent(0.0, {each: each.answered for each in self.hypotheses})
-        first = min(marks, key=lambda mark: mark.refilled)
-        return _Sent(self._refilled - first.refilled, first.answered)
+        came_in, answered = min(marks, key=lambda mark: mark[0])
+        return _Sent(self._refilled - came_in, answered)
 
     def _seen(self, level: float, since: _Sent, *, at_most: bool, throttled: bool) -> None:
         """Charge the hypotheses that were more wrong than the best one, and let those that were wrong go on from here.
