@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sds_daemon.sandbox.options import LAG_HORIZON_SECONDS, SandboxOptions
+from sds_daemon.sandbox.options import LAG_HORIZON_SECONDS, WRITE_PERIOD_SECONDS, SandboxOptions
+
+SHORTEST_WRITE_PERIOD = 0.1
+LONGEST_WRITE_PERIOD = 3600.0
+"""What a configuration may say (docs/configuration.md)."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ def write_private(path: Path, text: str) -> None:
 def configuration(files: Files, line: Mapping[str, object], options: SandboxOptions) -> str:
     """The TOML text of a configuration for this sandbox; `line` is its ready line.
 
-    `write_quota` (writes per 150 real seconds) and `lag_horizon` (real seconds) follow the time scale.
+    `write_period` and `lag_horizon` (both in real seconds) follow the time scale.
     """
+    quota, period = _write_quota(options)
     tables: dict[str, dict[str, object]] = {
         "daemon": {"database": str(files.state / "state.db"), "log_level": "INFO", "state_dir": str(files.state)},
         "sources.powerschool": {
@@ -71,7 +76,8 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
             "authority": line["authority"],
             "graph_url": line["graph"],
             "ca_file": str(files.ca),
-            "write_quota": round(options.write_quota * options.time_scale),
+            "write_quota": quota,
+            "write_period": period,
             "lag_horizon": LAG_HORIZON_SECONDS / options.time_scale,
         },
         "profiles.district": {
@@ -87,6 +93,14 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
         "profiles.district.teachers": _identity(options),
     }
     return "\n".join(_table(name, values) for name, values in tables.items())
+
+
+def _write_quota(options: SandboxOptions) -> tuple[int, float]:
+    """Writes, and the real seconds they are for: the bucket is as deep as the sandbox's and fills as fast. Where the
+    scale takes the seconds out of what a configuration may say, the pace alone is kept."""
+    scaled = WRITE_PERIOD_SECONDS / options.time_scale
+    period = min(max(scaled, SHORTEST_WRITE_PERIOD), LONGEST_WRITE_PERIOD)
+    return max(1, round(options.write_quota * period / scaled)), period
 
 
 def _identity(options: SandboxOptions) -> dict[str, object]:

@@ -6,12 +6,17 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from sqlalchemy import delete, select
 
 from sds_daemon.errors import StateError
 from sds_daemon.store.database import Database
 from sds_daemon.store.lease import LEASE, Lease, is_stale, real_time
+
+FORGOTTEN = timedelta(days=1)
+"""After which a lease that nobody extends is swept up: one who was killed left it, not one who was stopped for a while
+and goes on with it."""
 
 
 class RightOfWay:
@@ -29,8 +34,8 @@ class RightOfWay:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Go first, until the block ends. Raises StateError."""
-        with self._database.write() as connection:  # what others left behind who were killed
-            connection.execute(delete(LEASE).where(self._mine, LEASE.c.expires < real_time()))
+        with self._database.write() as connection:
+            connection.execute(delete(LEASE).where(self._mine, LEASE.c.expires < real_time() - FORGOTTEN))
         with Lease(self._database, f"{self._tenant}{os.getpid()} {id(self)}"):
             yield
 

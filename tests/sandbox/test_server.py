@@ -290,7 +290,7 @@ def test_config_out_fits_the_sandbox_and_scales_with_time(tmp_path: Path, users:
         source, tenant = config["sources"]["powerschool"], config["tenants"]["contoso"]
         assert source["url"] == ready["powerschool"] and source["client_id"] == ready["powerschool_client_id"]
         assert (tenant["authority"], tenant["graph_url"]) == (ready["authority"], ready["graph"])
-        assert (tenant["write_quota"], tenant["lag_horizon"]) == (12000, 225)
+        assert (tenant["write_quota"], tenant["write_period"], tenant["lag_horizon"]) == (3000, 37.5, 225)
         profile = config["profiles"]["district"]
         assert (profile["users"], profile["schools"], profile["enabled"]) == (users, "all", True)
         expected = (

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from sds_daemon.clock import Clock
 from sds_daemon.store import Store
-from sds_daemon.store.lease import LEASE
+from sds_daemon.store.lease import LEASE, Lease, real_time
 
 HOLDER = """
 import sys
@@ -43,6 +44,11 @@ def rows(store: Store) -> int:
         return len(connection.execute(LEASE.select()).all())
 
 
+def expire(store: Store, ago: timedelta) -> None:
+    with store._database.write() as connection:
+        connection.execute(LEASE.update().values(expires=real_time() - ago))
+
+
 def test_another_process_goes_first_until_it_gives_back(store: Store, path: Path) -> None:
     way, elsewhere = store.right_of_way("tenant_1", "app"), store.right_of_way("tenantX1", "app")
     assert not way.given()
@@ -73,10 +79,21 @@ def test_who_is_killed_keeps_nobody_waiting_and_leaves_nothing(store: Store, pat
         process.wait(20)
         assert not way.given()
         assert rows(store) == 1
-    with store._database.write() as connection:
-        connection.execute(LEASE.update().values(expires=store.runs.get(store.runs.begin("x")).started))
+    expire(store, timedelta(days=1, seconds=1))
     with way.taken():
         assert rows(store) == 1
+
+
+def test_who_was_stopped_for_a_while_goes_on_first(store: Store, path: Path) -> None:
+    way, other = store.right_of_way("tenant_1", "app"), store.right_of_way("tenant_1", "app")
+    lease = Lease(store._database, "tenant tenant_1 app 1")
+    lease.acquire()
+    expire(store, timedelta(minutes=10))
+    with other.taken():
+        lease.heartbeat()
+        assert not lease.lost
+        assert rows(store) == 2
+    assert not way.given(), "its own process holds it"
 
 
 def test_a_record_that_cannot_be_read_gives_no_way(tmp_path: Path) -> None:
