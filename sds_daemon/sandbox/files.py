@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sds_daemon.sandbox.options import LAG_HORIZON_SECONDS, WRITE_PERIOD_SECONDS, SandboxOptions
-
-SHORTEST_WRITE_PERIOD = 0.1
-LONGEST_WRITE_PERIOD = 3600.0
-"""What a configuration may say (docs/configuration.md)."""
+from sds_daemon.sandbox.entra.options import EntraOptions
+from sds_daemon.sandbox.options import LAG_HORIZON_SECONDS, SandboxOptions
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,6 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
 
     `write_period` and `lag_horizon` (both in real seconds) follow the time scale.
     """
-    quota, period = _write_quota(options)
     tables: dict[str, dict[str, object]] = {
         "daemon": {"database": str(files.state / "state.db"), "log_level": "INFO", "state_dir": str(files.state)},
         "sources.powerschool": {
@@ -76,8 +72,8 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
             "authority": line["authority"],
             "graph_url": line["graph"],
             "ca_file": str(files.ca),
-            "write_quota": quota,
-            "write_period": period,
+            "write_quota": options.write_quota,
+            "write_period": EntraOptions.write_period / options.time_scale,
             "lag_horizon": LAG_HORIZON_SECONDS / options.time_scale,
         },
         "profiles.district": {
@@ -93,14 +89,6 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
         "profiles.district.teachers": _identity(options),
     }
     return "\n".join(_table(name, values) for name, values in tables.items())
-
-
-def _write_quota(options: SandboxOptions) -> tuple[int, float]:
-    """Writes, and the real seconds they are for: the bucket is as deep as the sandbox's and fills as fast. Where the
-    scale takes the seconds out of what a configuration may say, the pace alone is kept."""
-    scaled = WRITE_PERIOD_SECONDS / options.time_scale
-    period = min(max(scaled, SHORTEST_WRITE_PERIOD), LONGEST_WRITE_PERIOD)
-    return max(1, round(options.write_quota * period / scaled)), period
 
 
 def _identity(options: SandboxOptions) -> dict[str, object]:

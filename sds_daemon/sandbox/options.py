@@ -10,7 +10,6 @@ from typing import Any, Final
 
 WRITES_PER_PERIOD: Final = 3000
 LAG_HORIZON_SECONDS: Final = 900
-WRITE_PERIOD_SECONDS: Final = 150
 
 
 @dataclass(frozen=True)

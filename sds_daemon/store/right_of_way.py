@@ -15,8 +15,7 @@ from sds_daemon.store.database import Database
 from sds_daemon.store.lease import LEASE, Lease, is_stale, real_time
 
 FORGOTTEN = timedelta(days=1)
-"""After which a lease that nobody extends is swept up: one who was killed left it, not one who was stopped for a while
-and goes on with it."""
+"""After which a lease nobody extends is swept up; sooner would take it from a process that was but stopped a while."""
 
 
 class RightOfWay:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sds_daemon.clock import Clock
 from sds_daemon.store import Store
-from sds_daemon.store.lease import LEASE, Lease, real_time
+from sds_daemon.store.lease import LEASE, real_time
 
 HOLDER = """
 import sys
@@ -85,15 +85,11 @@ def test_who_is_killed_keeps_nobody_waiting_and_leaves_nothing(store: Store, pat
 
 
 def test_who_was_stopped_for_a_while_goes_on_first(store: Store, path: Path) -> None:
-    way, other = store.right_of_way("tenant_1", "app"), store.right_of_way("tenant_1", "app")
-    lease = Lease(store._database, "tenant tenant_1 app 1")
-    lease.acquire()
-    expire(store, timedelta(minutes=10))
-    with other.taken():
-        lease.heartbeat()
-        assert not lease.lost
-        assert rows(store) == 2
-    assert not way.given(), "its own process holds it"
+    stopped, other = store.right_of_way("tenant_1", "app"), store.right_of_way("tenant_1", "app")
+    with stopped.taken():
+        expire(store, timedelta(minutes=10))
+        with other.taken():
+            assert rows(store) == 2, "its heartbeat finds its lease and extends it"
 
 
 def test_a_record_that_cannot_be_read_gives_no_way(tmp_path: Path) -> None:
