@@ -56,6 +56,7 @@ async def test_objects_that_show_late_are_waited_for(tmp_path: Path, api: str) -
     async with tenant(tmp_path, lag_horizon=2.0, **LAG) as made:
         ledger = await made.apply(small_school(students=25, classes=2), class_api=api)
         await whole(made, ledger, 25, 2)
+        assert any("mail" in outcome.extra for outcome in ledger.outcomes.values()), "the address of a new class"
 
 
 @pytest.mark.parametrize("api", ["education", "groups"])

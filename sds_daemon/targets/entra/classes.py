@@ -176,11 +176,15 @@ class ClassStrand(Strand):
         return self._settle_made(await self._with_mail(made), riders)
 
     async def _with_mail(self, made: Outcome) -> Outcome:
-        """The address of the first classes made, which the education API does not tell: the core compares domains."""
+        """The address of the first classes made, which the education API does not tell: the core compares domains.
+
+        A class that cannot be seen yet is waited for: nobody could be put into it before either.
+        """
         if made.extra.get("mail") or self.ctx.mail_looks >= MAIL_LOOKS:
             return made
         self.ctx.mail_looks += 1
-        answer = await self.ctx.send(read(f"/groups/{made.object_id}", select="id,mail"))
+        look = read(f"/groups/{made.object_id}", select="id,mail")
+        answer = await self.ctx.send(msgspec.structs.replace(look, needs=frozenset({made.object_id or ""})))
         mail = mail_of(answer) if answer.ok else ""
         if not mail:
             return made
