@@ -234,6 +234,16 @@ async def test_a_404_about_a_young_object_is_waited_out_and_one_about_an_old_obj
     await sender.close()
 
 
+async def test_faults_between_404s_about_a_young_object_are_not_faults_in_a_row() -> None:
+    missing, fault = (404, error_body("x", MISSING.format("g1")), {}), (500, error_body("InternalServerError"), {})
+    graph = BatchGraph(lambda m, url, times: OK if times > 20 else (missing, fault)[times % 2])
+    sender = executor(graph)
+    sender.born("g1")
+    answer = await asyncio.wait_for(sender.send(patch("g1")), 20)
+    assert (answer.status, answer.attempts) == (204, 21)
+    await sender.close()
+
+
 async def test_a_404_about_a_member_that_is_gone_is_not_taken_for_the_lag_of_its_young_group() -> None:
     graph = BatchGraph(lambda m, url, times: (404, error_body("x", MISSING.format("u9")), {}))
     sender = executor(graph)

@@ -21,7 +21,7 @@ from sds_daemon.targets.entra.transport import GraphTransport, Reply, Unanswered
 BATCH = 20
 """Graph docs, json-batching: at most 20 requests."""
 FAILURES = 8
-"""How often a request is repeated that failed for no reason of its own (5xx, no answer)."""
+"""How often in a row a request is sent that fails for no reason of its own (5xx, no answer)."""
 CLASHES = 12
 RIPENING = 15.0
 """Seconds a new object is left alone at most."""
@@ -345,6 +345,7 @@ class BatchExecutor:
             self._repeat_or_lose(entry, answer.status, answer)
         elif problem is Problem.LAG:
             entry.lags += 1
+            entry.failures = 0
             self._invisible = max(self._invisible, self._age(entry.item))
             self._later(entry, min(60.0, 2.0**entry.lags))
         elif problem in (Problem.CONCURRENCY, Problem.TRANSIENT) and entry.clashes < CLASHES:
