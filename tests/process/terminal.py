@@ -62,7 +62,20 @@ class Terminal:
         os.close(self._master)
 
     def press_control_c(self) -> None:
+        """Once the program waits for its answer, as a person would.
+
+        CPython and readline lose a signal that comes after the prompt is shown and before the wait for input begins.
+        """
+        for _ in range(3):
+            while self._process.poll() is None and not self._waits():
+                self._read()
+            time.sleep(0.05)
         os.write(self._master, b"\x03")
+
+    def _waits(self) -> bool:
+        """Whether the kernel has put the program's main thread to sleep (proc(5), stat)."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def end(self, seconds: float = 40) -> int:
         """Wait for the program's end; its exit code."""
