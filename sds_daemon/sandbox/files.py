@@ -50,8 +50,8 @@ def write_private(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def configuration(files: Files, line: Mapping[str, object], options: SandboxOptions) -> str:
-    """The TOML text of a configuration for this sandbox; `line` is its ready line.
+def configuration(files: Files, line: Mapping[str, object], options: SandboxOptions, tenant: EntraOptions) -> str:
+    """The TOML text of a configuration for this sandbox; `line` is its ready line, `tenant` tells the quota.
 
     `write_period` and `lag_horizon` (both in real seconds) follow the time scale.
     """
@@ -72,8 +72,8 @@ def configuration(files: Files, line: Mapping[str, object], options: SandboxOpti
             "authority": line["authority"],
             "graph_url": line["graph"],
             "ca_file": str(files.ca),
-            "write_quota": options.write_quota,
-            "write_period": EntraOptions.write_period / options.time_scale,
+            "write_quota": tenant.write_quota,
+            "write_period": tenant.write_period / options.time_scale,
             "lag_horizon": LAG_HORIZON_SECONDS / options.time_scale,
         },
         "profiles.district": {

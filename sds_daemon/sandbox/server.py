@@ -79,7 +79,7 @@ async def start(options: SandboxOptions | None = None) -> AsyncIterator[RunningS
             ready = _bind(servers, powerschool, entra, administration, options)
             ready |= {"ca_file": str(files.ca), "directory": str(folder), "pid": os.getpid()}
             if options.config_out is not None:
-                write_private(options.config_out, configuration(files, ready, options))
+                write_private(options.config_out, configuration(files, ready, options, entra.options))
             await servers.start()
             yield RunningSandbox(ready, files, powerschool, entra, clock, faults, journal)
         finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sds_daemon.config.load import load
+from sds_daemon.sandbox.entra.options import EntraOptions
 from sds_daemon.sandbox.files import Files, configuration, write_private
 from sds_daemon.sandbox.options import SandboxOptions
 
@@ -24,8 +25,8 @@ READY = {
 def test_loads_without_a_warning(tmp_path: Path, users: str) -> None:
     files = Files(tmp_path)
     files.ca.touch()
-    options = SandboxOptions(users=users, time_scale=60, write_quota=30)
-    write_private(tmp_path / "config.toml", configuration(files, READY, options))
+    options, quota = SandboxOptions(users=users, time_scale=60), EntraOptions(write_quota=30)
+    write_private(tmp_path / "config.toml", configuration(files, READY, options, quota))
     settings = load(tmp_path / "config.toml", {})
     profile = settings.profile("district")
     tenant = settings.tenants["contoso"]

@@ -282,6 +282,15 @@ def test_a_request_under_way_does_not_keep_the_process() -> None:
 
 
 @pytest.mark.process
+def test_config_out_tells_the_quota_however_it_was_set(tmp_path: Path) -> None:
+    target = tmp_path / "config.toml"
+    quota = ("--write-quota", "900", "--entra", "write_quota=600", "--entra", "write_period=60")
+    with process("--students", "5", "--time-scale", "4", "--config-out", str(target), *quota):
+        tenant = tomllib.loads(target.read_text())["tenants"]["contoso"]
+        assert (tenant["write_quota"], tenant["write_period"]) == (600, 15)
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("users", ["create", "match"])
 def test_config_out_fits_the_sandbox_and_scales_with_time(tmp_path: Path, users: str) -> None:
     target = tmp_path / "deep" / "config.toml"
