@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from fake_executor import Bench, error, ok, stopped
+from fake_executor import ROOT, Bench, error, lost, ok, stopped
 from writing_rig import (
     MemoryLedger,
     create_class,
@@ -185,14 +185,41 @@ async def test_removals_come_after_additions_and_owners_last() -> None:
     ]
 
 
-@pytest.mark.parametrize(("listed", "result"), [("p3", R.DEFERRED), ("p4", R.ALREADY)])
-async def test_a_removal_answered_not_found_is_checked_against_the_members(listed: str, result: R) -> None:
+PEOPLE = {
+    "listed": ([ok(200, value=[{"id": "p3"}])], R.DEFERRED),
+    "not listed": ([ok(200, value=[{"id": "p4"}])], R.ALREADY),
+    "listed on a later page": (
+        [ok(200, value=[{"id": "p4"}], **{"@odata.nextLink": f"{ROOT}/next"}), ok(200, value=[{"id": "p3"}])],
+        R.DEFERRED,
+    ),
+    "not listed on any page": (
+        [ok(200, value=[{"id": "p4"}], **{"@odata.nextLink": f"{ROOT}/next"}), ok(200, value=[])],
+        R.ALREADY,
+    ),
+    "pages lead away": ([ok(200, value=[], **{"@odata.nextLink": "https://graph.example.org/v1.0/next"})], R.DEFERRED),
+    "gone altogether": ([error(404, "Resource 'g1' does not exist", "Request_ResourceNotFound")], R.ALREADY),
+    "not to be read": ([error(503)], R.DEFERRED),
+    "no answer": ([lost()], R.DEFERRED),
+    "no JSON": ([Answer(status=200, body=b"<html>")], R.DEFERRED),
+}
+
+
+@pytest.mark.parametrize("place", ["class", "school"])
+@pytest.mark.parametrize("what", PEOPLE)
+async def test_a_removal_answered_not_found_is_checked_against_who_is_there(what: str, place: str) -> None:
     bench = Bench()
     known(bench)
-    bench.executor.on("DELETE", "/members/", error(404, "Resource 'p3' does not exist", "Request_ResourceNotFound"))
-    bench.executor.on("GET", "/groups/g1/members", ok(200, value=[{"id": listed}]))
-    removal = link(K.REMOVE_MEMBER, section(1), student(3))
+    pages, result = PEOPLE[what]
+    bench.executor.on("DELETE", "p3/$ref", error(404, "Resource 'p3' does not exist", "Request_ResourceNotFound"))
+    bench.executor.on("GET", "", *pages)
+    removal = {
+        "class": link(K.REMOVE_MEMBER, section(1), student(3)),
+        "school": link(K.REMOVE_SCHOOL_USER, school(), student(3)),
+    }[place]
     assert (await bench.apply([removal])).of(removal).result is result
+    collection = {"class": "/groups/g1/members", "school": "/education/schools/s1/users"}[place]
+    asked = [item.url for item in bench.executor.sent("GET", "")]
+    assert asked == [f"{collection}?$select=id&$top=999", "/next"][: len(pages)]
 
 
 async def test_the_last_owner_stays_and_stays_a_member() -> None:

@@ -13,8 +13,8 @@ from sds_daemon.plan.issues import IssueCode
 from sds_daemon.roster.records import RecordKind, Ref
 from sds_daemon.targets.entra.bodies import CLASS_EXTRAS
 from sds_daemon.targets.entra.creating import create, finish, mail_of, restore, write
-from sds_daemon.targets.entra.filling import chunk_size, fail_gone, fill, ids, named
-from sds_daemon.targets.entra.outcomes import outcome
+from sds_daemon.targets.entra.filling import chunk_size, fail_gone, fill, named
+from sds_daemon.targets.entra.removing import remove
 from sds_daemon.targets.entra.requests import Add, read
 from sds_daemon.targets.entra.strands import Context, Strand, Urgency, member_of
 
@@ -231,11 +231,8 @@ class ClassStrand(Strand):
         member_id = self.ctx.objects.id_of(member_of(change))
         if member_id is None:
             return Outcome(change=change, result=self.ctx.objects.lack(member_of(change)))
-        answer = await self.ctx.send(self.ctx.requests.remove_one(change, group_id, member_id))
-        relation = "owners" if change.kind is ChangeKind.REMOVE_OWNER else "members"
-        if answer.status == 404 and member_id in await ids(self.ctx, f"/groups/{group_id}/{relation}"):
-            return Outcome(change=change, result=Result.DEFERRED, detail="said not to be there, but listed", status=404)
-        return outcome(change, answer)
+        removal = self.ctx.requests.remove_one(change, group_id, member_id)
+        return await remove(self.ctx, change, removal, member_id)
 
     def _keep_as_member(self, owner: Change) -> None:
         """Who stays an owner stays a member: an owner alone cannot work in Teams (Graph docs: educationClass)."""

@@ -79,14 +79,14 @@ async def _fill_spoiled(ctx: Context, group_id: str, chunk: list[Add], answer: A
 
 async def _sifted(ctx: Context, group_id: str, chunk: list[Add]) -> list[Add]:
     """What of a chunk is not there already. A first page is enough: whoever it misses is added singly."""
-    present = {name: await ids(ctx, f"/groups/{group_id}/{name}") for name in {add.relation for add in chunk}}
+    present = {name: await _ids(ctx, f"/groups/{group_id}/{name}") for name in {add.relation for add in chunk}}
     for add in chunk:
         if add.member_id in present[add.relation]:
             ctx.recorder.settle(Outcome(change=add.change, result=Result.ALREADY))
     return [add for add in chunk if add.member_id not in present[add.relation]]
 
 
-async def ids(ctx: Context, url: str) -> frozenset[str]:
+async def _ids(ctx: Context, url: str) -> frozenset[str]:
     """The ids on the first page of a collection; none where it cannot be read."""
     answer = await ctx.send(read(url, select="id", top="999"))
     if not answer.ok:

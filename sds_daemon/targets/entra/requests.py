@@ -282,6 +282,11 @@ class Requests:
         collection, _ = self._school_relation(change)
         return self._unreference(change, collection.format(school_id), school_id, member_id)
 
+    def following(self, link: str) -> Item | None:
+        """The next page of a collection; None for a link that leaves this Graph."""
+        url = link.removeprefix(self._root)
+        return Item(method="GET", url=url, writes=0, kind="read") if url != link and url.startswith("/") else None
+
     def _school_relation(self, change: Change) -> tuple[str, str]:
         if change.kind is ChangeKind.ADD_SCHOOL_CLASS:
             if self.education_classes:
@@ -381,6 +386,11 @@ def _only(values: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
 
 def _source(change: Change) -> str:
     return str(change.values.get("external_source_detail") or "")
+
+
+def collection_of(reference: Item) -> str:
+    """The address of the collection a removal takes a reference from: its own without "/{id}/$ref"."""
+    return reference.url.rsplit("/", 2)[0]
 
 
 def read(url: str, **query: str) -> Item:

@@ -11,6 +11,7 @@ from sds_daemon.plan.change import Change, ChangeKind
 from sds_daemon.roster.records import Ref
 from sds_daemon.targets.entra.creating import create, write
 from sds_daemon.targets.entra.outcomes import outcome
+from sds_daemon.targets.entra.removing import remove
 from sds_daemon.targets.entra.strands import Context, Strand, Urgency, member_of
 
 WINDOW = 20
@@ -89,8 +90,8 @@ class SchoolStrand(Strand):
             if member_id is None:
                 self.done(change, self.ctx.objects.lack(member_of(change)))
                 continue
-            answer = await self.ctx.send(self.ctx.requests.remove_from_school(change, school_id, member_id))
-            self.ctx.recorder.settle(outcome(change, answer))
+            removal = self.ctx.requests.remove_from_school(change, school_id, member_id)
+            self.ctx.recorder.settle(await remove(self.ctx, change, removal, member_id))
 
     def _give_up(self) -> None:
         result = self.ctx.objects.lack(self.ref)
