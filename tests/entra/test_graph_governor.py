@@ -279,7 +279,14 @@ def test_a_refusal_stops_every_lane_of_the_tenant() -> None:
 
     waited, default = run(check())
     assert 7.2 <= waited <= 7.6
-    assert 0 < default <= 10
+    assert 9.9 <= default <= 10
+
+
+@pytest.mark.parametrize(("window", "pause"), [(150.0, 10.0), (3.0, 0.2), (600.0, 10.0)])
+def test_a_refusal_without_a_time_stops_for_as_long_as_suits_the_window(window: float, pause: float) -> None:
+    governor = Governor(QUOTA, window, monotonic=lambda: 50.0)
+    governor.refused(None)
+    assert governor.paused() == pytest.approx(pause)
 
 
 def test_a_turn_given_up_does_not_block_the_line() -> None:

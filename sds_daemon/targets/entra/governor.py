@@ -29,6 +29,8 @@ PUBLISHED_QUOTA = 3000
 UNITS_WINDOW = 10.0
 PUBLISHED_UNITS = (8000, 5000, 3500)
 """Resource units in UNITS_WINDOW by the tenant's size: more than 500 users, 50 to 500, fewer (same page)."""
+PAUSE = 10.0
+"""Seconds in which nothing is written after a 429 that names no time, of a window as long as WINDOW."""
 GIVING_WAY = 1.0
 """Seconds after which it is looked anew whether another process goes first."""
 RESERVE = 0.01
@@ -83,6 +85,7 @@ class Governor:
         self.costs = CostBook(float(quota), quota / window)
         self._unit_factor = quota / PUBLISHED_QUOTA
         self._unit_window = UNITS_WINDOW * window / WINDOW
+        self._pause_by_default = PAUSE * min(1.0, window / WINDOW)
         self._size = 0
         self._units = self._unit_capacity
         self._monotonic = monotonic
@@ -189,8 +192,7 @@ class Governor:
         self._pause(_seconds(answer.headers.get("retry-after")))
 
     def _pause(self, wait: float | None) -> None:
-        default = 10.0 * PUBLISHED_QUOTA / (self.costs.capacity or 1)
-        until = self._monotonic() + (wait if wait is not None else min(10.0, default))
+        until = self._monotonic() + (wait if wait is not None else self._pause_by_default)
         self._paused_until = max(self._paused_until, until)
 
     def _refill(self) -> None:
