@@ -50,6 +50,8 @@ def command(context: object, profile: str | None, quick: bool, as_json: bool) ->
     else:
         for name, findings in found.items():
             _print_profile(name, findings)
+        if not found:
+            click.echo("no profile yet; write one with sds-daemon init")
     errors = [finding for findings in found.values() for finding in findings if finding.level == "error"]
     raise SystemExit((WRONG if all(error.configuration for error in errors) else FAILED) if errors else 0)
 

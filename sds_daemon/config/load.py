@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import tomllib
@@ -98,6 +99,10 @@ def read_tables(path: Path) -> dict[str, Any]:
             f"{path}: there is no such file", remedy="name it with --config, or write one with sds-daemon init"
         ) from None
     except tomllib.TOMLDecodeError as error:
+        if real.read_bytes().startswith(codecs.BOM_UTF8):
+            raise ConfigurationError(
+                f"{path}: begins with a byte order mark", remedy="save it as UTF-8 without one (without BOM)"
+            ) from None
         raise ConfigurationError(
             f"{path}: is not TOML: {error}", remedy="correct that line; texts need quotes, tables square brackets"
         ) from None
@@ -127,7 +132,7 @@ class _Reading:
         sources = self._entries("sources", SourceSettings, tables)
         tenants = self._entries("tenants", TenantSettings, tables)
         profiles = self._entries("profiles", Profile, tables)
-        for finding in check_all(sources, tenants, profiles):
+        for finding in check_all(daemon, sources, tenants, profiles):
             self._add(finding)
         return Settings(
             daemon=daemon.value,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel
 
 from sds_daemon.config.findings import Finding, did_you_mean
-from sds_daemon.config.settings import PersonRules, Profile, SourceSettings, TenantSettings
+from sds_daemon.config.settings import DaemonSettings, PersonRules, Profile, SourceSettings, TenantSettings
 from sds_daemon.plan.attributes import SCHOOL_CHOICES, SECTION_CHOICES, STUDENT_CHOICES, TEACHER_CHOICES
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,8 +61,11 @@ Tenants = Mapping[str, Entry[TenantSettings]]
 Profiles = Mapping[str, Entry[Profile]]
 
 
-def check_all(sources: Sources, tenants: Tenants, profiles: Profiles) -> Iterator[Finding]:
-    """Every finding of every rule, in the order sources, tenants, profiles, pairs of profiles."""
+def check_all(
+    daemon: Entry[DaemonSettings], sources: Sources, tenants: Tenants, profiles: Profiles
+) -> Iterator[Finding]:
+    """Every finding of every rule, in the order daemon, sources, tenants, profiles, pairs of profiles."""
+    yield from _state(daemon)
     for source in sources.values():
         yield from _source(source)
     for tenant in tenants.values():
@@ -158,6 +162,24 @@ def _url(table: str, key: str, text: str, url: SplitResult | None) -> Iterator[F
             "is plain http, and secrets would cross the network",
             "write https://; set ca_file for a private CA",
         )
+
+
+def _state(entry: Entry[DaemonSettings]) -> Iterator[Finding]:
+    """Places that are taken by something else. They need not be there yet; one that may not be looked at is left to
+    the command that needs it."""
+    folder, database = entry.value.state_dir, entry.value.database
+    if entry.sound("state_dir") and _is_directory(folder) is False:
+        yield Finding(entry.table, "state_dir", f"{folder} is a file", "name a directory, which is made if need be")
+    if database is not None and entry.sound("database") and _is_directory(database):
+        yield Finding(entry.table, "database", f"{database} is a directory", "name a file in it, like state.db")
+
+
+def _is_directory(path: Path) -> bool | None:
+    """None where nothing is there, or it may not be looked at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return None
 
 
 def _file(entry: Entry[SourceSettings] | Entry[TenantSettings], key: str, path: Path | None) -> Iterator[Finding]:

@@ -52,6 +52,14 @@ class TestNothingYet:
         assert program(*arguments).code == 0
         assert [path.name for path in config.parent.iterdir()] == ["config.toml"]
 
+    @pytest.mark.parametrize("arguments", [["status"], ["profiles", "list"], ["issues", "list"], ["check"]])
+    def test_without_a_profile_the_way_to_one_is_shown(
+        self, program: Program, config: Path, arguments: list[str]
+    ) -> None:
+        config.write_text("")
+        ended = program(*arguments)
+        assert (ended.code, ended.out) == (0, "no profile yet; write one with sds-daemon init\n")
+
     def test_backup_has_nothing_to_copy(self, program: Program, config: Path) -> None:
         assert program("backup", str(config.parent / "copy.db")).code == 3
         assert [path.name for path in config.parent.iterdir()] == ["config.toml"]

@@ -183,7 +183,8 @@ class TestDefects:
     def test_elsewhere_when_that_cannot_be_written(
         self, program: Program, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (config.parent / "state").write_text("in the way")
+        (config.parent / "state").mkdir()
+        (config.parent / "state" / "defects").write_text("in the way")
         monkeypatch.setattr(entry.tempfile, "tempdir", str(tmp_path))
         ended = program("status")
         assert ended.code == 5

@@ -63,6 +63,9 @@ def test_everything_wrong_is_reported_at_once(write: Write, faults: Faults) -> N
     ("changes", "table", "what", "remedy"),
     [
         ({"[daemon]": "[daemon]\nlog_level = 'LOUD'"}, "daemon", "log_level: 'LOUD' is not", '"DEBUG", "INFO"'),
+        ({'state_dir = "state"': 'state_dir = "config.toml"'}, "daemon", "config.toml is a file", "name a directory"),
+        ({"[daemon]": "[daemon]\ndatabase = '.'"}, "daemon", "is a directory", "name a file in it"),
+        ({'users = "match"': 'users = "match"\nlead_days = 2.5'}, "profiles.pilot", "lead_days: 2.5 is not", "decimal"),
         ({'client_id = "env:PS_ID"': "client_id = 5"}, "sources.district", "client_id: must be text", "quotes"),
         ({'client_secret = "env:PS_SECRET"': ""}, "sources.district", "client_secret: is missing", "credential:"),
         ({'client_secret = "env:PS_SECRET"': 'client_secret = ""'}, "sources.district", "must not be empty", "value"),
@@ -157,6 +160,12 @@ class TestFiles:
         path = tmp_path / "config.toml"
         path.write_bytes(b'[daemon]\nlog_level = "\xff"\n')
         with pytest.raises(ConfigurationError, match="not UTF-8"):
+            load(path, {})
+
+    def test_saved_by_an_editor_that_adds_a_mark(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.toml"
+        path.write_bytes(b"\xef\xbb\xbf[daemon]\n")
+        with pytest.raises(ConfigurationError, match="byte order mark — save it as UTF-8 without"):
             load(path, {})
 
     @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
