@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from functools import cache
 from math import prod
 
 from sds_daemon.targets.base import Sku
@@ -24,10 +25,8 @@ def make_password(length: int = PASSWORD_LENGTH) -> str:
     Entra asks for 8 to 256 characters of three classes (Entra docs: password policies). All is drawn at once: the
     digits of one random number choose the characters, and then their order.
     """
-    sets = [*_CLASSES, *["".join(_CLASSES)] * (length - len(_CLASSES))]
-    sizes = [len(chars) for chars in sets]
-    places = range(length, 2, -1)
-    number = secrets.randbelow(prod(sizes) * prod(place - 1 for place in places))
+    sets, places, choices = _draw(length)
+    number = secrets.randbelow(choices)
     chosen: list[str] = []
     for chars in sets:
         number, which = divmod(number, len(chars))
@@ -36,6 +35,14 @@ def make_password(length: int = PASSWORD_LENGTH) -> str:
         number, which = divmod(number, place - 1)
         chosen[place - 1], chosen[which + 1] = chosen[which + 1], chosen[place - 1]
     return "".join(chosen)
+
+
+@cache
+def _draw(length: int) -> tuple[list[str], range, int]:
+    """The characters to choose from one after another, the places to shuffle, and how many outcomes there are."""
+    sets = [*_CLASSES, *["".join(_CLASSES)] * (length - len(_CLASSES))]
+    places = range(length, 2, -1)
+    return sets, places, prod(map(len, sets)) * prod(place - 1 for place in places)
 
 
 class Licenses:

@@ -8,7 +8,7 @@ import re
 import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -191,7 +191,7 @@ class GraphTransport:
         That the priority of a batch is its items' is not documented; they carry none of their own.
         """
         self.counts.batches += 1
-        return await self.request("POST", f"{self.cloud.base}/$batch", content, headers=_LOW if low else _NO_HEADERS)
+        return await self.request("POST", "/$batch", content, headers=_LOW if low else _NO_HEADERS)
 
     async def pause(self, attempt: int, wait: float | None) -> None:
         """Wait Retry-After seconds, or an exponential back-off with jitter (0.5 s doubling to 30 s)."""
@@ -238,7 +238,7 @@ class GraphTransport:
         headers = {"Authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4()), **more}
         if content is not None:
             headers |= _JSON
-        request = self._client.build_request(method, url, content=content, headers=headers)
+        request = self._client.build_request(method, _parsed(url), content=content, headers=headers)
         try:
             response = await self._client.send(request)
         except httpx.InvalidURL:  # what httpx makes of some Location headers, though it does not follow them
@@ -248,6 +248,12 @@ class GraphTransport:
         if 300 <= response.status_code < 400:
             raise _redirected(request, f"HTTP {response.status_code}", response.headers.get("Location", ""))
         return Reply(response.status_code, response.headers, response.content, number)
+
+
+@lru_cache(maxsize=16)
+def _parsed(url: str) -> httpx.URL:
+    """Nearly all requests have one and the same address, and httpx would take it apart each time."""
+    return httpx.URL(url)
 
 
 class Unanswered(TargetUnreachable):
