@@ -26,7 +26,6 @@ READS: dict[str, set[str]] = {
     "check._license_group": {f"{_GROUP}/membersWithLicenseErrors"},
     "creating.restore": {_GROUP},
     "filling._sifted": {f"{_GROUP}/owners", f"{_GROUP}/members"},
-    "classes.ClassStrand._remove_one": {f"{_GROUP}/owners", f"{_GROUP}/members"},
     "facts": {"/organization", "/subscribedSkus", "/education/schools"},
     "find.Finder._user": {"/users", _PERSON},
     "find.Finder._class": {"/groups", _CLASS},

@@ -46,8 +46,8 @@ async def lists(ctx: Context, collection: str, object_id: str) -> bool | None:
             return True
         if not page.next_link:
             return False
-        following = ctx.requests.following(page.next_link)
-        if following is None:
+        following = page.next_link.removeprefix(f"{ctx.requests.root}/")
+        if following == page.next_link:  # a link that leaves this Graph
             return None
-        item = following
+        item = read(f"/{following}")
     return None

@@ -62,6 +62,11 @@ class Requests:
         self.education = education
         self.education_classes = education and class_api == "education"
 
+    @property
+    def root(self) -> str:
+        """Scheme, host and version: what comes before a relative address."""
+        return self._root
+
     # People
 
     def create_user(self, change: Change, password: str) -> Item:
@@ -281,11 +286,6 @@ class Requests:
         """A person off a school."""
         collection, _ = self._school_relation(change)
         return self._unreference(change, collection.format(school_id), school_id, member_id)
-
-    def following(self, link: str) -> Item | None:
-        """The next page of a collection; None for a link that leaves this Graph."""
-        url = link.removeprefix(self._root)
-        return Item(method="GET", url=url, writes=0, kind="read") if url != link and url.startswith("/") else None
 
     def _school_relation(self, change: Change) -> tuple[str, str]:
         if change.kind is ChangeKind.ADD_SCHOOL_CLASS:
