@@ -46,8 +46,8 @@ async def lists(ctx: Context, collection: str, object_id: str) -> bool | None:
             return True
         if not page.next_link:
             return False
-        following = page.next_link.removeprefix(f"{ctx.requests.root}/")
-        if following == page.next_link:  # a link that leaves this Graph
+        following = page.next_link.removeprefix(ctx.requests.root)
+        if not following.startswith("/"):  # the link leaves this Graph
             return None
-        item = read(f"/{following}")
+        item = read(following)
     return None
