@@ -32,6 +32,7 @@ def command(context: object, profile: str | None, quick: bool, as_json: bool) ->
 
     from sds_daemon.assembly import check_profile
     from sds_daemon.cli.context import load_settings
+    from sds_daemon.cli.output import NO_PROFILE
     from sds_daemon.cli.progress import progress_bar
 
     settings, clock = load_settings(context)
@@ -51,7 +52,7 @@ def command(context: object, profile: str | None, quick: bool, as_json: bool) ->
         for name, findings in found.items():
             _print_profile(name, findings)
         if not found:
-            click.echo("no profile yet; write one with sds-daemon init")
+            click.echo(NO_PROFILE)
     errors = [finding for findings in found.values() for finding in findings if finding.level == "error"]
     raise SystemExit((WRONG if all(error.configuration for error in errors) else FAILED) if errors else 0)
 

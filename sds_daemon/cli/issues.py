@@ -42,7 +42,7 @@ def list_issues(
     context: CommandContext, profile: str | None, code: str | None, everything: bool, as_json: bool
 ) -> None:
     """Open issues by cause, the most frequent first; of PROFILE, or of all profiles."""
-    from sds_daemon.cli.output import print_json
+    from sds_daemon.cli.output import NO_PROFILE, print_json
 
     groups = {name: _causes(records) for name, records in _open(context, profile, code).items()}
     if as_json:
@@ -51,7 +51,7 @@ def list_issues(
     for name, causes in groups.items():
         _print_causes(name, causes, everything=everything)
     if not groups:
-        click.echo("no profile yet; write one with sds-daemon init")
+        click.echo(NO_PROFILE)
 
 
 @command.command("export")

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import click
 
+NO_PROFILE = "no profile yet; write one with sds-daemon init"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -20,7 +20,7 @@ def command() -> None:
 @pass_context
 def list_profiles(context: CommandContext, as_json: bool) -> None:
     """Every profile of the configuration."""
-    from sds_daemon.cli.output import print_json, print_table
+    from sds_daemon.cli.output import NO_PROFILE, print_json, print_table
 
     profiles = context.settings().profiles.values()
     if as_json:
@@ -33,7 +33,7 @@ def list_profiles(context: CommandContext, as_json: bool) -> None:
             (p.name, "yes" if p.enabled else "no", p.source, p.tenant, _schools(p.schools), p.users, p.policy)
             for p in profiles
         ),
-        empty="no profile yet; write one with sds-daemon init",
+        empty=NO_PROFILE,
     )
 
 

@@ -27,7 +27,7 @@ def command(context: CommandContext, profile: str | None, as_json: bool) -> None
     often, or met too many issues, and is tried seldom. Named below the table: a credential of the tenant that has
     expired or will within 30 days.
     """
-    from sds_daemon.cli.output import local, print_json, print_table
+    from sds_daemon.cli.output import NO_PROFILE, local, print_json, print_table
     from sds_daemon.clock import system_clock
 
     settings, now = context.settings(), system_clock().now()
@@ -43,7 +43,7 @@ def command(context: CommandContext, profile: str | None, as_json: bool) -> None
     print_table(
         ("profile", "status", "last run", "ended", "last success", "next", "issues", "held"),
         map(_line, found),
-        empty="no profile yet; write one with sds-daemon init",
+        empty=NO_PROFILE,
     )
     for each in found:
         if each["reason"]:

@@ -122,7 +122,7 @@ def _words(key: str, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str,
     if kind == "literal_error":
         choices = str(context.get("expected", "")).replace("'", '"')
         return f"{_shown(key, detail)}is not one of the choices", f"write {choices}"
-    if kind in ("int_type", "int_from_float") and isinstance(detail["input"], float):
+    if kind == "int_type" and isinstance(detail["input"], float):
         return f"{_shown(key, detail)}is not a whole number", "write it without a decimal point"
     if kind in _TYPES:
         what, remedy = _TYPES[kind]

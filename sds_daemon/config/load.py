@@ -93,16 +93,14 @@ def read_tables(path: Path) -> dict[str, Any]:
         if not real.is_file():  # which pydantic-settings would take for an empty one
             what = "a directory" if real.is_dir() else "no regular file"
             raise ConfigurationError(f"{path}: is {what}", remedy="name a file")
+        if real.read_bytes().startswith(codecs.BOM_UTF8):
+            raise ConfigurationError(f"{path}: begins with a byte order mark", remedy="save it as UTF-8 without BOM")
         return TomlConfigSettingsSource(Settings, real)()
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path}: there is no such file", remedy="name it with --config, or write one with sds-daemon init"
         ) from None
     except tomllib.TOMLDecodeError as error:
-        if real.read_bytes().startswith(codecs.BOM_UTF8):
-            raise ConfigurationError(
-                f"{path}: begins with a byte order mark", remedy="save it as UTF-8 without one (without BOM)"
-            ) from None
         raise ConfigurationError(
             f"{path}: is not TOML: {error}", remedy="correct that line; texts need quotes, tables square brackets"
         ) from None

@@ -165,7 +165,7 @@ class TestFiles:
     def test_saved_by_an_editor_that_adds_a_mark(self, tmp_path: Path) -> None:
         path = tmp_path / "config.toml"
         path.write_bytes(b"\xef\xbb\xbf[daemon]\n")
-        with pytest.raises(ConfigurationError, match="byte order mark — save it as UTF-8 without"):
+        with pytest.raises(ConfigurationError, match="byte order mark — save it as UTF-8 without BOM"):
             load(path, {})
 
     @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")

@@ -16,7 +16,7 @@ from msgraph.graph_request_adapter import GraphRequestAdapter
 from writing_rig import MemoryLedger
 
 from sds_daemon.clock import Clock
-from sds_daemon.errors import SdsError
+from sds_daemon.errors import SdsError, TargetInvalid
 from sds_daemon.plan.change import Change
 from sds_daemon.targets.base import Sku
 from sds_daemon.targets.entra import schedule
@@ -50,6 +50,12 @@ def lost(status: int = 0) -> Answer:
 
 def stopped() -> Answer:
     return Answer(status=0, stopped=True, error=parse_error(0, b""))
+
+
+def relative(link: str) -> str:
+    if not link.startswith(f"{ROOT}/"):
+        raise TargetInvalid("a link that leads away")
+    return link.removeprefix(ROOT)
 
 
 class FakeExecutor:
@@ -174,6 +180,7 @@ class Bench:
             stop=lambda: self.stop,
             refusals=Refusals(),
             ages=Ages(self.executor.send, self.executor.born),
+            link=relative,
             **options,
         )
         await schedule.run(changes, context)

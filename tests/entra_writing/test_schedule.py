@@ -24,7 +24,7 @@ from writing_rig import (
     update,
 )
 
-from sds_daemon.errors import TargetUnreachable
+from sds_daemon.errors import TargetInvalid, TargetUnreachable
 from sds_daemon.plan.change import Change, Outcome
 from sds_daemon.plan.change import ChangeKind as K
 from sds_daemon.plan.change import Result as R
@@ -196,7 +196,6 @@ PEOPLE = {
         [ok(200, value=[{"id": "p4"}], **{"@odata.nextLink": f"{ROOT}/next"}), ok(200, value=[])],
         R.ALREADY,
     ),
-    "pages lead away": ([ok(200, value=[], **{"@odata.nextLink": "https://graph.example.org/v1.0/next"})], R.DEFERRED),
     "gone altogether": ([error(404, "Resource 'g1' does not exist", "Request_ResourceNotFound")], R.ALREADY),
     "not to be read": ([error(503)], R.DEFERRED),
     "no answer": ([lost()], R.DEFERRED),
@@ -220,6 +219,18 @@ async def test_a_removal_answered_not_found_is_checked_against_who_is_there(what
     collection = {"class": "/groups/g1/members", "school": "/education/schools/s1/users"}[place]
     asked = [item.url for item in bench.executor.sent("GET", "")]
     assert asked == [f"{collection}?$select=id&$top=999", "/next"][: len(pages)]
+
+
+async def test_a_removal_is_not_taken_for_done_where_the_next_page_lies_elsewhere() -> None:
+    bench = Bench()
+    known(bench)
+    bench.executor.on("DELETE", "p3/$ref", error(404, "Resource 'p3' does not exist", "Request_ResourceNotFound"))
+    elsewhere = {"@odata.nextLink": "https://graph.example.org/v1.0/next"}
+    bench.executor.on("GET", "", ok(200, value=[{"id": "p4"}], **elsewhere))
+    removal = link(K.REMOVE_MEMBER, section(1), student(3))
+    with pytest.raises(TargetInvalid):
+        await bench.apply([removal])
+    assert bench.ledger.of(removal).result is R.DEFERRED
 
 
 async def test_the_last_owner_stays_and_stays_a_member() -> None:

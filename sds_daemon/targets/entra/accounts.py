@@ -38,9 +38,9 @@ def make_password(length: int = PASSWORD_LENGTH) -> str:
 
 
 @cache
-def _draw(length: int) -> tuple[list[str], range, int]:
+def _draw(length: int) -> tuple[tuple[str, ...], range, int]:
     """The characters to choose from one after another, the places to shuffle, and how many outcomes there are."""
-    sets = [*_CLASSES, *["".join(_CLASSES)] * (length - len(_CLASSES))]
+    sets = (*_CLASSES, *["".join(_CLASSES)] * (length - len(_CLASSES)))
     places = range(length, 2, -1)
     return sets, places, prod(map(len, sets)) * prod(place - 1 for place in places)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from sds_daemon.plan.change import Outcome, Result
 from sds_daemon.plan.issues import IssueCode
+from sds_daemon.targets.entra import wire
 from sds_daemon.targets.entra.batch import Answer
 from sds_daemon.targets.entra.errors import Problem
 from sds_daemon.targets.entra.outcomes import failed, outcome, verdict_of
@@ -26,13 +25,6 @@ _SPOILED = frozenset(
         Problem.UNKNOWN,
     }
 )
-
-
-class _Ids(msgspec.Struct):
-    class Id(msgspec.Struct):
-        id: str = ""
-
-    value: list[Id] = []
 
 
 def chunk_size(total: int) -> int:
@@ -89,12 +81,8 @@ async def _sifted(ctx: Context, group_id: str, chunk: list[Add]) -> list[Add]:
 async def _ids(ctx: Context, url: str) -> frozenset[str]:
     """The ids on the first page of a collection; none where it cannot be read."""
     answer = await ctx.send(read(url, select="id", top="999"))
-    if not answer.ok:
-        return frozenset()
-    try:
-        return frozenset(entry.id for entry in msgspec.json.decode(answer.body, type=_Ids).value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return frozenset()
+    page = wire.decode_ids(answer.body) if answer.ok else None
+    return frozenset(row.id for row in page.value) if page is not None else frozenset()
 
 
 def named(adds: Iterable[Add], answer: Answer | None) -> list[Add]:

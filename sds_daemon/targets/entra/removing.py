@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from sds_daemon.plan.change import Change, Outcome, Result
 from sds_daemon.targets.entra import wire
 from sds_daemon.targets.entra.batch import Item
@@ -30,24 +28,21 @@ async def remove(ctx: Context, change: Change, removal: Item, member_id: str) ->
 
 
 async def lists(ctx: Context, collection: str, object_id: str) -> bool | None:
-    """Whether a collection holds an object; None where that cannot be told. One that is gone itself holds nothing."""
+    """Whether a collection holds an object; None where that cannot be told. One that is gone itself holds nothing.
+
+    Raises TargetInvalid for a page link that leaves this Graph.
+    """
     item = read(collection, select="id", top="999")
     for _ in range(PAGES):
         answer = await ctx.send(item)
         if answer.status == 404:
             return False
-        try:
-            page = wire.IDS.decode(answer.body) if answer.ok else None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+        page = wire.decode_ids(answer.body) if answer.ok else None
         if page is None:
             return None
         if any(row.id == object_id for row in page.value):
             return True
         if not page.next_link:
             return False
-        following = page.next_link.removeprefix(ctx.requests.root)
-        if not following.startswith("/"):  # the link leaves this Graph
-            return None
-        item = read(following)
+        item = read(ctx.link(page.next_link))
     return None

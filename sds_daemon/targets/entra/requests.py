@@ -62,11 +62,6 @@ class Requests:
         self.education = education
         self.education_classes = education and class_api == "education"
 
-    @property
-    def root(self) -> str:
-        """Scheme, host and version: what comes before a relative address."""
-        return self._root
-
     # People
 
     def create_user(self, change: Change, password: str) -> Item:

@@ -135,7 +135,10 @@ def _tell(waiting: Sequence[Any], object_id: str | None) -> None:
 
 
 class Context(msgspec.Struct, kw_only=True, eq=False):
-    """What the strands of one apply share. `unsettled`: creates of earlier runs whose answer was lost, and when."""
+    """What the strands of one apply share. `unsettled`: creates of earlier runs whose answer was lost, and when.
+
+    `link` turns a page link into an address for a $batch; it raises TargetInvalid for one that leaves this Graph.
+    """
 
     requests: Requests
     executor: Executor
@@ -148,6 +151,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     stop: Callable[[], bool]
     refusals: Refusals
     ages: Ages
+    link: Callable[[str], str]
     keep_passwords: bool = True
     unsettled: dict[Ref, datetime] = {}
     mail_looks: int = 0

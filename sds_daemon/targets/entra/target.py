@@ -285,6 +285,7 @@ class EntraTarget(Target):
             stop=stop,
             refusals=Refusals(),
             ages=Ages(executor.send, executor.born),
+            link=self._transport.link,
             keep_passwords=self._keep_passwords,
             unsettled={ref: self._unsettled.pop(ref) for ref in made & self._unsettled.keys()},
         )

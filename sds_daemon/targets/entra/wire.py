@@ -236,3 +236,11 @@ ORGANIZATIONS = msgspec.json.Decoder(Page[OrganizationRow])
 SKUS = msgspec.json.Decoder(Page[SkuRow])
 ONE_CLASS = msgspec.json.Decoder(ClassRow)
 ONE_EDUCATION_USER = msgspec.json.Decoder(EducationRow)
+
+
+def decode_ids(body: bytes) -> Page[IdRow] | None:
+    """A page of ids; None for what is none."""
+    try:
+        return IDS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
